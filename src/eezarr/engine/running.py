@@ -1,0 +1,184 @@
+"""Runs the tiles of a job: so many workers, each taking the next tile, asking, storing, and taking the next.
+
+A worker holds one buffer at most, and it goes on only when its tile is stored: when the store is slow the buffers
+are all out, and nothing more is asked for. That is all the backpressure there is, and all the memory.
+
+One tile's failure is the tile's; the others go on, and the failure is reported. Failures that would be every tile's
+(credentials, a full disk, an answer that refuses before any tile succeeded) end the job at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from eezarr.engine.buffers import BufferPool
+from eezarr.errors import EezarrError, Retryable, ServiceRefusal
+from eezarr.events import TileFailed, TileStored
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Iterator
+
+    from eezarr.engine.asking import Asker
+    from eezarr.events import Observer
+    from eezarr.plan import Tile
+    from eezarr.protocols import Buffer, Pixels, Sink, Source
+
+__all__ = ["Failure", "Keeper", "ThreadedKeeper", "run_tiles"]
+
+FLUSH_INTERVAL_S = 1.0
+"""Marks are made durable this often: after a crash, at most this many seconds' tiles are asked for again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A tile that could not be had."""
+
+    tile: Tile
+    error: EezarrError
+
+
+class Keeper(Protocol):
+    """Takes a tile's pixels, and returns when they may be overwritten."""
+
+    async def keep(self, tile: Tile, pixels: Pixels) -> None:
+        """Take the pixels; raises `StoreError` if they cannot be kept."""
+        ...
+
+
+async def run_tiles(
+    tiles: Iterable[Tile],
+    *,
+    source: Source,
+    keeper: Keeper,
+    asker: Asker,
+    workers: int,
+    buffer_bytes: int,
+    observe: Observer,
+    successes: int = 0,
+) -> list[Failure]:
+    """Ask for all tiles and hand each to the keeper; return those that failed, in the order they did.
+
+    Args:
+        tiles: Taken one at a time, never listed.
+        source: Answers tiles.
+        keeper: Takes them.
+        asker: Makes the requests.
+        workers: Tiles in hand at once; more than the gate admits, so that some are stored while others are out.
+        buffer_bytes: What the largest body takes.
+        observe: Told of each tile's end.
+        successes: Tiles of the same job that earlier runs had: with one, a refusal is not every tile's.
+
+    Raises:
+        AccessDenied: At the first refusal of credentials, project or permission.
+        StoreError: At the first tile that cannot be kept.
+        ServiceRefusal: If the service refuses a tile for good before any tile succeeded.
+        Unreachable: If no tile succeeded and the service cannot be reached.
+    """
+    run = _Run(
+        tiles=iter(tiles),
+        source=source,
+        keeper=keeper,
+        asker=asker,
+        pool=BufferPool(buffer_bytes),
+        observe=observe,
+        failures=[],
+        successes=successes,
+    )
+    async with _task_group() as group:
+        for _ in range(workers):
+            group.create_task(run.work())
+    return run.failures
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    tiles: Iterator[Tile]
+    source: Source
+    keeper: Keeper
+    asker: Asker
+    pool: BufferPool
+    observe: Observer
+    failures: list[Failure]
+    successes: int
+
+    async def work(self) -> None:
+        for tile in self.tiles:
+            try:
+                await self._fetch(tile)
+            except (ServiceRefusal, Retryable) as error:
+                if not self.successes:
+                    raise
+                self.failures.append(Failure(tile=tile, error=error))
+                self.observe(TileFailed(tile=tile.index, where=str(tile), error=error.message, attempts=error.attempts))
+
+    async def _fetch(self, tile: Tile) -> None:
+        clock = asyncio.get_running_loop().time
+        start_s = clock()
+        with self.pool.borrow() as buffer:
+            answer = await self.asker.ask(f"tile {tile.index}", lambda: self._read(tile, buffer))
+            self.successes += 1
+            await self.keeper.keep(tile, answer.value)
+            size = answer.value.nbytes
+        self.observe(TileStored(tile=tile.index, pixel_bytes=size, attempts=answer.attempts, seconds=clock() - start_s))
+
+    async def _read(self, tile: Tile, buffer: Buffer) -> Pixels:
+        return await self.source.read(tile, buffer)
+
+
+@asynccontextmanager
+async def _task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group that raises the first of our errors as itself, not in a group: callers catch one class."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except* EezarrError as errors:
+        raise _first(errors) from None
+
+
+def _first(errors: BaseExceptionGroup[EezarrError]) -> EezarrError:
+    inner = errors.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+
+
+@dataclass(slots=True)
+class ThreadedKeeper:
+    """A `Sink` behind a few threads: encoding and writing leave the loop free."""
+
+    sink: Sink
+    executor: ThreadPoolExecutor
+
+    async def keep(self, tile: Tile, pixels: Pixels) -> None:
+        """Write the tile in a thread. Cancelled, it still waits for the write, which reads the caller's buffer."""
+        write = asyncio.get_running_loop().run_in_executor(self.executor, self.sink.write, tile, pixels)
+        try:
+            await asyncio.shield(write)
+        except asyncio.CancelledError:
+            await asyncio.wait([write])
+            raise
+
+    @classmethod
+    @asynccontextmanager
+    async def over(cls, sink: Sink, *, threads: int) -> AsyncIterator[ThreadedKeeper]:
+        """Open the threads; flush the sink's notes every second, and at the end however the body ends.
+
+        Raises:
+            StoreError: If a flush fails: what was stored since the last one would be asked for again.
+        """
+        with ThreadPoolExecutor(threads, thread_name_prefix="eezarr-write") as executor:
+            try:
+                async with _task_group() as group:
+                    flushing = group.create_task(_flush_regularly(sink))
+                    yield cls(sink, executor)
+                    flushing.cancel()
+            finally:
+                await asyncio.to_thread(sink.flush)
+
+
+async def _flush_regularly(sink: Sink) -> None:
+    while True:
+        await asyncio.sleep(FLUSH_INTERVAL_S)
+        await asyncio.to_thread(sink.flush)

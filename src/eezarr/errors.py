@@ -1,0 +1,148 @@
+"""Every error that eezarr raises, and what each one tells a program to do.
+
+The first axis is whether asking again can help; the second is the exit code of the command line.
+
+    EezarrError                     abstract: message + hint, exit code
+    ├── InvalidInput            2   the job, the arguments or the grid are wrong; nothing was sent
+    ├── AccessDenied            3   credentials, project or permission
+    ├── ServiceRefusal          4   a permanent answer: no such asset or band, bad expression
+    ├── StoreError              5   the store cannot be used
+    │   └── ForeignStore        5   it holds another plan
+    ├── Retryable                   abstract: asking again later can help
+    │   ├── Throttled           6   429: too much at once
+    │   ├── Unreachable         6   no connection, reset, stall, 5xx
+    │   └── BadBody             6   the body is not what was asked for
+    ├── TooHeavy                4   the request is too big or too costly: a smaller one can help
+    └── Incomplete              1   the job ended with tiles missing; run again to resume
+
+Rule: a hint is required. It says what to do now, in one sentence, and never repeats the message.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AccessDenied",
+    "BadBody",
+    "EezarrError",
+    "ForeignStore",
+    "Incomplete",
+    "InvalidInput",
+    "Retryable",
+    "ServiceRefusal",
+    "StoreError",
+    "Throttled",
+    "TooHeavy",
+    "Unreachable",
+]
+
+
+class EezarrError(Exception):
+    """The base of all errors of this package; catch this one to catch them all.
+
+    Args:
+        message: What happened, to what.
+        hint: What to do now.
+    """
+
+    exit_code: int = 70
+    """The command line's exit code for this error (`EX_SOFTWARE` where a class forgot to say)."""
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.attempts = 1
+        """How often it was tried; the engine counts."""
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}"
+
+
+class InvalidInput(EezarrError):
+    """The job, an argument or the grid is wrong; no request was sent for it."""
+
+    exit_code = 2
+
+
+class AccessDenied(EezarrError):
+    """Credentials, project or permission were refused."""
+
+    exit_code = 3
+
+
+class ServiceRefusal(EezarrError):
+    """A permanent answer of the service: the same request would get it again, so it is not asked again.
+
+    Args:
+        message: What was asked and what the service answered.
+        hint: What to do now.
+        status: HTTP status of the answer.
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, hint: str, status: int = 400) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+class TooHeavy(ServiceRefusal):
+    """The request is too big or costs too much; a part of it can succeed.
+
+    Args:
+        message: What was asked and what the service answered.
+        hint: What to do now.
+        stated_bytes: The byte limit that the answer names, if any.
+        stated_side: The limit in pixels per side that the answer names, if any.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str, stated_bytes: int | None = None, stated_side: int | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.stated_bytes = stated_bytes
+        self.stated_side = stated_side
+
+
+class StoreError(EezarrError):
+    """The store cannot be read or written; what it holds stays as it is."""
+
+    exit_code = 5
+
+
+class ForeignStore(StoreError):
+    """The store holds another plan's pixels, or something that is not ours."""
+
+
+class Retryable(EezarrError):
+    """Asking again later can help. When attempts or time run out, this is what the tile failed with.
+
+    Args:
+        message: What happened.
+        hint: What to do if it goes on.
+        retry_after_s: Seconds that the service asked to wait, if it did.
+    """
+
+    exit_code = 6
+
+    def __init__(self, message: str, *, hint: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class Throttled(Retryable):
+    """429: more requests than the quota admits."""
+
+
+class Unreachable(Retryable):
+    """The service did not answer: no connection, reset, stall, cut body, or a 5xx."""
+
+
+class BadBody(Retryable):
+    """The body is not the pixels that were asked for: wrong magic, fields, shape, length, or not NPY at all."""
+
+
+class Incomplete(EezarrError):
+    """The job ended with tiles missing; the report names each, and the same command resumes."""
+
+    exit_code = 1

@@ -1,0 +1,1 @@
+"""What is made of a running or finished job: reports and pictures."""

@@ -1,0 +1,91 @@
+"""When a failed request is asked again, and after how long.
+
+1. Only `Retryable` errors are. A permanent answer would only come again.
+2. Throttling is not the tile's fault: it counts against the deadline, not against the attempts.
+3. `Retry-After` is a floor under the jittered wait, never a replacement for it.
+4. A wait that would overrun the deadline is not begun.
+
+Full jitter, doubling from 1 s to 60 s.
+Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import tenacity
+
+from eezarr.errors import Retryable, Throttled
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["RetryPolicy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often and how long a request is asked again."""
+
+    attempts: int = 8
+    """Answers that count, first one included; throttled ones do not."""
+    deadline_s: float = 1800
+    """Seconds for one request with all its attempts and waits."""
+    first_wait_s: float = 1.0
+    """Upper end of the first wait; it doubles with each attempt."""
+    longest_wait_s: float = 60.0
+    """Upper end of the longest wait."""
+
+    def retrying(
+        self,
+        *,
+        sleep: Callable[[float], Awaitable[None]],
+        before_sleep: Callable[[tenacity.RetryCallState], None],
+    ) -> tenacity.AsyncRetrying:
+        """Return a fresh retry loop for one request; it carries that request's state.
+
+        Args:
+            sleep: Waits so many seconds.
+            before_sleep: Told of each failed attempt that will be followed by another.
+        """
+        wait = tenacity.wait_random_exponential(multiplier=self.first_wait_s, max=self.longest_wait_s)
+        return tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(Retryable),
+            stop=_CountedAttempts(self.attempts) | tenacity.stop_before_delay(self.deadline_s),
+            wait=_FlooredWait(wait),
+            sleep=sleep,
+            before_sleep=before_sleep,
+            reraise=True,
+        )
+
+
+class _CountedAttempts(tenacity.stop.stop_base):
+    """Stops after so many failures that were not throttling. One per request: it counts."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._counted = 0
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
+        if not isinstance(failure_of(retry_state), Throttled):
+            self._counted += 1
+        return self._counted >= self._most
+
+
+class _FlooredWait(tenacity.wait.wait_base):
+    """The jittered wait on top of what the service asked for."""
+
+    def __init__(self, jittered: tenacity.wait.wait_base) -> None:
+        self._jittered = jittered
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> float:
+        error = failure_of(retry_state)
+        floor_s = (error.retry_after_s or 0.0) if isinstance(error, Retryable) else 0.0
+        return floor_s + self._jittered(retry_state)
+
+
+def failure_of(retry_state: tenacity.RetryCallState) -> BaseException | None:
+    """Return what an attempt failed with, or None."""
+    outcome = retry_state.outcome
+    return outcome.exception() if outcome is not None and outcome.failed else None

@@ -1,0 +1,244 @@
+"""The engine with scripted sources and keepers: what is kept, what is reported, what is held."""
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+from affine import Affine
+
+from eezarr.engine.asking import Asker
+from eezarr.engine.gate import Gate
+from eezarr.engine.running import ThreadedKeeper, run_tiles
+from eezarr.errors import AccessDenied, ServiceRefusal, StoreError, Unreachable
+from eezarr.events import TileFailed, TileStored
+from eezarr.grid import PixelGrid, Shape2D
+from eezarr.limit import ConcurrencyLimit, RateLimit
+from eezarr.plan import GET_PIXELS_LIMITS, Band, Budget, LayoutRequest, make_plan, record_dtype
+from eezarr.retry import RetryPolicy
+from virtual_time import run_virtually
+
+PLAN = make_plan(
+    image_key="x",
+    grid=PixelGrid(crs="EPSG:32610", transform=Affine(10, 0, 0, 0, -10, 0), width=70, height=50),
+    bands=(Band("a", "uint16"), Band("b", "float32")),
+    limits=GET_PIXELS_LIMITS,
+    layout=LayoutRequest(chunk=16),
+    budget=Budget(),
+    tile=Shape2D(16, 16),
+)
+
+
+def truth(tile):
+    rows, cols = np.mgrid[tile.window.rows, tile.window.cols]
+    pixels = np.zeros(rows.shape, record_dtype(tile.bands))
+    pixels["a"] = rows * 100 + cols
+    pixels["b"] = cols / 7
+    return pixels
+
+
+class ScriptedSource:
+    """Answers with the truth after a second, unless told to fail."""
+
+    def __init__(self, failing=None):
+        self.failing = failing or {}
+        self.asked = []
+        self.out = self.most_out = 0
+
+    async def read(self, tile, buffer):
+        self.asked.append(tile.index)
+        self.out += 1
+        self.most_out = max(self.most_out, self.out)
+        try:
+            await asyncio.sleep(1 + tile.index / 1000)
+        finally:
+            self.out -= 1
+        if tile.index in self.failing:
+            raise self.failing[tile.index]
+        body = truth(tile).view(np.uint8).ravel()
+        buffer[: body.size] = body
+        return buffer[: body.size].view(record_dtype(tile.bands)).reshape(tile.window.height, tile.window.width)
+
+
+class MemoryKeeper:
+    def __init__(self, error=None, wait_s=0.0):
+        self.kept = {}
+        self.error = error
+        self.wait_s = wait_s
+
+    async def keep(self, tile, pixels):
+        await asyncio.sleep(self.wait_s)
+        if self.error:
+            raise self.error
+        assert tile.index not in self.kept
+        self.kept[tile.index] = pixels.copy()
+
+
+def run(source, keeper, *, tiles=None, workers=6, limit=4, events=None, successes=0, attempts=3):
+    async def scene():
+        gate = Gate(limit=ConcurrencyLimit(ceiling=limit, start=limit), rate=RateLimit(10_000))
+        asker = Asker(gate=gate, policy=RetryPolicy(attempts=attempts), observe=lambda _: None)
+        return await run_tiles(
+            PLAN if tiles is None else tiles,
+            source=source,
+            keeper=keeper,
+            asker=asker,
+            workers=workers,
+            buffer_bytes=PLAN.tile_bytes,
+            observe=(lambda _: None) if events is None else events.append,
+            successes=successes,
+        )
+
+    return run_virtually(scene())
+
+
+def test_every_tile_is_asked_once_and_kept_exactly():
+    source, keeper = ScriptedSource(), MemoryKeeper()
+    assert run(source, keeper) == []
+    assert sorted(source.asked) == list(range(PLAN.tile_count))
+    for tile in PLAN:
+        np.testing.assert_array_equal(keeper.kept[tile.index], truth(tile))
+
+
+def test_no_more_are_out_than_the_gate_admits():
+    source = ScriptedSource()
+    run(source, MemoryKeeper(), workers=12, limit=4)
+    assert source.most_out == 4
+
+
+def test_a_slow_store_stops_the_asking():
+    source, keeper = ScriptedSource(), MemoryKeeper(wait_s=1e6)
+    seen = []
+
+    async def scene():
+        gate = Gate(limit=ConcurrencyLimit(ceiling=40, start=40), rate=RateLimit(10_000))
+        asker = Asker(gate=gate, policy=RetryPolicy(), observe=lambda _: None)
+        job = asyncio.create_task(
+            run_tiles(
+                PLAN,
+                source=source,
+                keeper=keeper,
+                asker=asker,
+                workers=5,
+                buffer_bytes=PLAN.tile_bytes,
+                observe=lambda _: None,
+            )
+        )
+        await asyncio.sleep(1000)
+        seen.append(len(source.asked))
+        job.cancel()
+        await asyncio.wait([job])
+
+    run_virtually(scene())
+    assert seen == [5]
+
+
+def test_one_poison_tile_is_reported_and_the_others_go_on():
+    events = []
+    source = ScriptedSource({7: ServiceRefusal("Bad place.", hint="-"), 9: Unreachable("Reset.", hint="-")})
+    keeper = MemoryKeeper()
+    failures = run(source, keeper, events=events)
+    assert [(failure.tile.index, failure.error.message) for failure in failures] == [(7, "Bad place."), (9, "Reset.")]
+    assert source.asked.count(7) == 1
+    assert source.asked.count(9) == 3
+    assert sorted(keeper.kept) == [index for index in range(PLAN.tile_count) if index not in (7, 9)]
+    told = {event.tile: event for event in events if isinstance(event, TileFailed)}
+    assert told[9].attempts == 3
+    assert "rows 16-32, columns 32-48" in told[7].where
+
+
+def test_a_refusal_before_any_success_is_every_tiles_and_stops_the_job():
+    source = ScriptedSource({tile.index: ServiceRefusal("No such band.", hint="-") for tile in PLAN})
+    with pytest.raises(ServiceRefusal, match="No such band"):
+        run(source, MemoryKeeper(), limit=4)
+    assert len(source.asked) <= 5
+
+
+def test_a_refusal_of_the_only_tile_left_is_that_tiles():
+    source = ScriptedSource({3: ServiceRefusal("Bad place.", hint="-")})
+    failures = run(source, MemoryKeeper(), tiles=[PLAN.tile(3)], successes=19)
+    assert [failure.tile.index for failure in failures] == [3]
+
+
+def test_refused_credentials_stop_the_job_at_once():
+    source = ScriptedSource({12: AccessDenied("Revoked.", hint="-")})
+    with pytest.raises(AccessDenied):
+        run(source, MemoryKeeper())
+    assert len(source.asked) < PLAN.tile_count
+
+
+def test_a_full_disk_stops_the_job_at_once():
+    source = ScriptedSource()
+    with pytest.raises(StoreError, match="full"):
+        run(source, MemoryKeeper(StoreError("The disk is full.", hint="-")))
+    assert len(source.asked) <= 10
+
+
+def test_every_stored_tile_is_told_with_its_size():
+    events = []
+    run(ScriptedSource(), MemoryKeeper(), events=events)
+    stored = [event for event in events if isinstance(event, TileStored)]
+    assert sum(event.pixel_bytes for event in stored) == 70 * 50 * 6
+    assert all(event.seconds >= 1 for event in stored)
+
+
+class RecordingSink:
+    def __init__(self, error=None):
+        self.calls = []
+        self.threads = set()
+        self.error = error
+
+    def write(self, tile, pixels):
+        self.threads.add(threading.get_ident())
+        if self.error:
+            raise self.error
+        self.calls.append(("write", tile.index))
+
+    def flush(self):
+        self.calls.append(("flush", None))
+
+
+async def test_a_sink_is_written_off_the_loop_and_flushed_last():
+    sink = RecordingSink()
+    async with ThreadedKeeper.over(sink, threads=2) as keeper:
+        for tile in PLAN:
+            await keeper.keep(tile, truth(tile))
+    assert threading.get_ident() not in sink.threads
+    assert sink.calls[-1] == ("flush", None)
+    assert sum(kind == "write" for kind, _ in sink.calls) == PLAN.tile_count
+
+
+async def test_a_sink_is_flushed_when_the_job_fails():
+    sink = RecordingSink()
+    with pytest.raises(ServiceRefusal):
+        async with ThreadedKeeper.over(sink, threads=1) as keeper:
+            await keeper.keep(PLAN.tile(0), truth(PLAN.tile(0)))
+            raise ServiceRefusal("x", hint="y")
+    assert sink.calls == [("write", 0), ("flush", None)]
+
+
+async def test_a_sinks_error_arrives_as_itself():
+    with pytest.raises(StoreError, match="full"):
+        async with ThreadedKeeper.over(RecordingSink(StoreError("full", hint="-")), threads=1) as keeper:
+            await keeper.keep(PLAN.tile(0), truth(PLAN.tile(0)))
+
+
+async def test_a_cancelled_keeper_waits_for_the_write_that_reads_its_buffer():
+    entered, leave = threading.Event(), threading.Event()
+
+    class SlowSink(RecordingSink):
+        def write(self, tile, pixels):
+            entered.set()
+            assert leave.wait(30)
+            super().write(tile, pixels)
+
+    sink = SlowSink()
+    async with ThreadedKeeper.over(sink, threads=1) as keeper:
+        keeping = asyncio.create_task(keeper.keep(PLAN.tile(0), truth(PLAN.tile(0))))
+        await asyncio.to_thread(entered.wait, 30)
+        keeping.cancel()
+        await asyncio.wait([keeping], timeout=0)
+        assert not keeping.done()
+        leave.set()
+        await asyncio.wait([keeping])
+    assert sink.calls == [("write", 0), ("flush", None)]
