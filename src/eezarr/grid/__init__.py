@@ -1,0 +1,19 @@
+"""Pixel grids: what they are, and how a region, a resolution or an asset becomes one."""
+
+from eezarr.grid.crs import canonical_crs, crs_wkt, parse_crs
+from eezarr.grid.lattice import Align, Bounds
+from eezarr.grid.model import PixelGrid, Shape2D, Window
+from eezarr.grid.native import crop_native, footprints_overlap
+
+__all__ = [
+    "Align",
+    "Bounds",
+    "PixelGrid",
+    "Shape2D",
+    "Window",
+    "canonical_crs",
+    "crop_native",
+    "crs_wkt",
+    "footprints_overlap",
+    "parse_crs",
+]

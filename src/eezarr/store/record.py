@@ -1,0 +1,189 @@
+"""The record of a job beside its data: which plan the store belongs to, and whether its arrays are laid out.
+
+Law: the record is written before anything else of a store, in one piece, and says `is_ready` only after all arrays and
+coordinates are there. So a store whose record is not ready holds no pixel, and what a crash left of it may be cleared
+and laid out again; and a place without a record is not ours.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+from affine import Affine
+
+from eezarr.errors import EezarrError, ForeignStore
+from eezarr.grid import PixelGrid, Shape2D
+from eezarr.plan import Band, Plan, StoreLayout, Tiling
+
+if TYPE_CHECKING:
+    from eezarr.plan.model import Compressor
+    from eezarr.store.location import Location
+    from eezarr.store.metadata import JSON
+
+__all__ = ["OWN_PREFIX", "JobRecord", "read_record", "write_record"]
+
+OWN_PREFIX = ".eezarr"
+"""The key prefix of all that is ours and no pixel."""
+
+_RECORD_KEY = f"{OWN_PREFIX}/job.json"
+_VERSION = 1
+
+_Object: TypeAlias = "dict[str, JSON]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """What a store is for."""
+
+    plan: Plan
+    """The plan whose pixels it holds."""
+    fingerprint: str
+    """The plan's, as it was when the store was made."""
+    image: str
+    """What is read, described for people and programs: a JSON object as text."""
+    created: datetime
+    """When the store was made, with its time zone."""
+    is_ready: bool
+    """Whether the arrays and coordinates are all there."""
+    clears: tuple[str, ...] = ()
+    """Names at the top of what was here before, which may be deleted; only while not ready."""
+
+    @property
+    def tiling(self) -> Tiling:
+        """The tile shape that the marks count in."""
+        return Tiling(tile_shape=self.plan.tile_shape, bands_per_tile=self.plan.bands_per_tile)
+
+
+def read_record(location: Location) -> JobRecord | None:
+    """Return the record at a place, or None if there is none.
+
+    Raises:
+        ForeignStore: If it is damaged, or was written by a newer version.
+        StoreError: If the storage fails.
+    """
+    body = location.get(_RECORD_KEY)
+    if body is None:
+        return None
+    try:
+        facts = json.loads(body)
+        if facts["version"] != _VERSION:
+            raise ForeignStore(
+                f"The store {location.url} was written by another version of eezarr (record {facts['version']!r}).",
+                hint="Use that version, choose another output, or pass --overwrite to start again.",
+            )
+        return _from_json(facts)
+    except (AttributeError, KeyError, TypeError, ValueError, EezarrError) as error:
+        if isinstance(error, ForeignStore):
+            raise
+        raise ForeignStore(
+            f"The record {_RECORD_KEY} in {location.url} cannot be read.",
+            hint="Choose another output, or pass --overwrite to start again.",
+        ) from error
+
+
+def write_record(location: Location, record: JobRecord) -> None:
+    """Create or replace the record, in one piece.
+
+    Raises:
+        StoreError: If the storage fails.
+    """
+    location.put(_RECORD_KEY, json.dumps(_to_json(record), indent=1).encode())
+
+
+def _to_json(record: JobRecord) -> _Object:
+    plan, layout = record.plan, record.plan.layout
+    return {
+        "version": _VERSION,
+        "fingerprint": record.fingerprint,
+        "created": record.created.isoformat(),
+        "is_ready": record.is_ready,
+        "clears": list(record.clears),
+        "image": cast("JSON", json.loads(record.image)),
+        "plan": {
+            "image_key": plan.image_key,
+            "crs": plan.grid.crs,
+            "transform": [float(value) for value in tuple(plan.grid.transform)[:6]],
+            "shape": [plan.grid.height, plan.grid.width],
+            "bands": [[band.name, band.dtype] for band in plan.bands],
+            "tile_shape": [plan.tile_shape.height, plan.tile_shape.width],
+            "bands_per_tile": plan.bands_per_tile,
+            "layout": {
+                "kind": layout.kind,
+                "chunk": [layout.chunk.height, layout.chunk.width],
+                "bands_per_chunk": layout.bands_per_chunk,
+                "is_sharded": layout.is_sharded,
+                "compressor": layout.compressor,
+                "zarr_format": layout.zarr_format,
+            },
+        },
+    }
+
+
+def _from_json(facts: _Object) -> JobRecord:
+    return JobRecord(
+        plan=_plan_from_json(_object(facts["plan"])),
+        fingerprint=_text(facts["fingerprint"]),
+        image=json.dumps(_object(facts["image"])),
+        created=datetime.fromisoformat(_text(facts["created"])),
+        is_ready=_flag(facts["is_ready"]),
+        clears=tuple(_text(name) for name in _array(facts["clears"])),
+    )
+
+
+def _plan_from_json(facts: _Object) -> Plan:
+    layout = _object(facts["layout"])
+    height, width = map(_integer, _array(facts["shape"]))
+    a, b, c, d, e, f = (float(cast("float", value)) for value in _array(facts["transform"]))
+    return Plan(
+        image_key=_text(facts["image_key"]),
+        grid=PixelGrid(crs=_text(facts["crs"]), transform=Affine(a, b, c, d, e, f), width=width, height=height),
+        bands=tuple(Band(*map(_text, _array(pair))) for pair in _array(facts["bands"])),
+        layout=StoreLayout(
+            kind="stacked" if _text(layout["kind"]) == "stacked" else "bands",
+            chunk=Shape2D(*map(_integer, _array(layout["chunk"]))),
+            bands_per_chunk=_integer(layout["bands_per_chunk"]),
+            is_sharded=_flag(layout["is_sharded"]),
+            compressor=_compressor(_text(layout["compressor"])),
+            zarr_format=2 if _integer(layout["zarr_format"]) == 2 else 3,
+        ),
+        tile_shape=Shape2D(*map(_integer, _array(facts["tile_shape"]))),
+        bands_per_tile=_integer(facts["bands_per_tile"]),
+    )
+
+
+def _compressor(text: str) -> Compressor:
+    known: dict[str, Compressor] = {"auto": "auto", "zstd": "zstd", "none": "none"}
+    return known[text]
+
+
+def _object(value: JSON) -> _Object:
+    if not isinstance(value, dict):
+        raise TypeError(value)
+    return value
+
+
+def _array(value: JSON) -> list[JSON]:
+    if not isinstance(value, list):
+        raise TypeError(value)
+    return value
+
+
+def _text(value: JSON) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _integer(value: JSON) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(value)
+    return value
+
+
+def _flag(value: JSON) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(value)
+    return value

@@ -1,0 +1,184 @@
+"""The sink: stores tiles in a Zarr group, marks them, and resumes what an earlier run began."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from eezarr.errors import StoreError
+from eezarr.store.arrays import open_arrays, replace_attributes
+from eezarr.store.creation import make_store, provenance
+from eezarr.store.failures import storage_errors
+from eezarr.store.layout import array_specs, check_ownership, targets
+from eezarr.store.location import locate
+from eezarr.store.marks import Marks
+from eezarr.store.planar import ScratchPool, blocks, checksum, deinterleave
+from eezarr.store.record import read_record
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from eezarr.plan import Plan, Tile, Tiling
+    from eezarr.protocols import Pixels
+    from eezarr.store.arrays import PixelArray
+    from eezarr.store.layout import ArraySpec, Fill
+    from eezarr.store.location import Location
+    from eezarr.store.metadata import JSON
+    from eezarr.store.record import JobRecord
+
+__all__ = ["ZarrSink", "recorded_tiling"]
+
+
+def recorded_tiling(output: str | os.PathLike[str]) -> tuple[str, Tiling] | None:
+    """Return the fingerprint and the tiling of the store at a place, or None if no job of ours began there.
+
+    A resumed job keeps the tiling, which its marks count in.
+
+    Raises:
+        InvalidInput: If the output is no path or URL that can be stored in.
+        ForeignStore: If the store's record is damaged or a newer version's.
+        StoreError: If the storage fails.
+    """
+    record = read_record(locate(output))
+    return None if record is None or not record.is_ready else (record.fingerprint, record.tiling)
+
+
+class ZarrSink:
+    """Keeps a plan's pixels in a Zarr group; made by `create`. Thread-safe.
+
+    Memory: one buffer of the largest tile for each thread that writes at the same time, beside what Zarr encodes.
+    """
+
+    def __init__(
+        self,
+        *,
+        location: Location,
+        record: JobRecord,
+        specs: tuple[ArraySpec, ...],
+        arrays: tuple[PixelArray, ...],
+        marks: Marks,
+    ) -> None:
+        self._location = location
+        self._record = record
+        self._specs = specs
+        self._arrays = arrays
+        self._marks = marks
+        self._scratch = ScratchPool(record.plan.tile_bytes, is_reusing=not location.keeps_buffers)
+
+    @classmethod
+    def create(
+        cls,
+        plan: Plan,
+        output: str | os.PathLike[str],
+        *,
+        image_info: Mapping[str, JSON],
+        now: datetime,
+        fills: Mapping[str, Fill] | None = None,
+        overwrite: bool = False,
+    ) -> Self:
+        """Lay out the plan's store, or open the one that the same plan began.
+
+        Args:
+            plan: What will be stored.
+            output: A path or URL.
+            image_info: What is read, in plain JSON values, for the provenance.
+            now: The time, with its zone.
+            fills: Declared nodata values by band name.
+            overwrite: Whether to delete a Zarr group that is there; nothing else is ever deleted.
+
+        Raises:
+            InvalidInput: If the bands, fills, layout, grid or output cannot become a Zarr group.
+            ForeignStore: If the place holds another plan's store, or something that is not ours.
+            StoreError: If the storage fails.
+        """
+        specs = array_specs(plan, fills or {})
+        location = locate(output)
+        record = make_store(plan, specs, location, image_info=image_info, overwrite=overwrite, now=now)
+        return cls(
+            location=location,
+            record=record,
+            specs=specs,
+            arrays=open_arrays(location, specs),
+            marks=Marks.load(plan, location),
+        )
+
+    @property
+    def plan(self) -> Plan:
+        """What is stored."""
+        return self._record.plan
+
+    @property
+    def stored_count(self) -> int:
+        """How many tiles are stored."""
+        return self._marks.count
+
+    def missing(self) -> Iterator[int]:
+        """Yield the indices of the tiles that are not stored, in order, a page of marks at a time."""
+        return chain.from_iterable(self._marks.missing())
+
+    def is_stored(self, index: int) -> bool:
+        """Return whether a tile is stored."""
+        return self._marks.is_marked(index)
+
+    def write(self, tile: Tile, pixels: Pixels) -> None:
+        """Store a tile's pixels, then mark it; on return the pixels may be overwritten.
+
+        Args:
+            tile: One of the plan's.
+            pixels: (height, width) structured, one little-endian field per band, as `protocols.Pixels`.
+
+        Raises:
+            StoreError: If the storage fails, or the tile does not own whole write units; it is not marked then.
+        """
+        places = targets(self.plan, tile)
+        for position, window in places:
+            check_ownership(self._specs[position], tile, window)
+        _check_pixels(tile, pixels)
+        with self._scratch.borrow() as buffer:
+            parts = blocks(tile, buffer, is_stacked=self.plan.layout.kind == "stacked")
+            deinterleave(pixels, parts)
+            with storage_errors(self._location.url, f"write {tile}"):
+                for (position, window), part in zip(places, parts, strict=True):
+                    self._arrays[position][window] = part
+            crc = checksum(parts)
+        self._marks.mark(tile.index, crc)
+
+    def flush(self) -> None:
+        """Make the marks durable: after this, a crash loses none of them.
+
+        Raises:
+            StoreError: If the storage fails.
+        """
+        self._marks.flush()
+
+    def unmark(self, index: int) -> None:
+        """Take a tile for missing, such as one that `StoredJob.verify` found altered."""
+        self._marks.unmark(index)
+
+    def finish(self, now: datetime) -> bool:
+        """Flush, note the job as complete if every tile is stored, and consolidate the metadata.
+
+        Returns:
+            Whether every tile is stored.
+
+        Raises:
+            StoreError: If the storage fails.
+        """
+        self.flush()
+        is_complete = self._marks.count == self.plan.tile_count
+        facts = provenance(self._record, completed=now if is_complete else None)
+        replace_attributes(self._location, {"eezarr": facts})
+        return is_complete
+
+
+def _check_pixels(tile: Tile, pixels: Pixels) -> None:
+    fields = [(band.name, band.wire_dtype) for band in tile.bands]
+    if pixels.shape != (tile.window.height, tile.window.width) or pixels.dtype != np.dtype(fields):
+        raise StoreError(
+            f"{tile} got pixels of {pixels.shape} {pixels.dtype}, so it was not written.",
+            hint="This is a defect of the source: please report it with the job file.",
+        )

@@ -1,0 +1,165 @@
+"""A store as it is found: for `status`, `verify` and `preview`. Nothing is written."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+from zarr.errors import BaseZarrError
+
+from eezarr.errors import ForeignStore, StoreError
+from eezarr.store.arrays import open_arrays
+from eezarr.store.failures import storage_errors
+from eezarr.store.layout import array_specs, targets
+from eezarr.store.location import locate
+from eezarr.store.marks import Marks
+from eezarr.store.overview import overview
+from eezarr.store.planar import checksum
+from eezarr.store.record import read_record
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from eezarr.plan import Plan, Tile
+    from eezarr.store.arrays import PixelArray
+    from eezarr.store.location import Location
+    from eezarr.store.metadata import JSON
+    from eezarr.store.overview import Overview
+    from eezarr.store.planar import Block
+    from eezarr.store.record import JobRecord
+
+__all__ = ["StoredJob", "open_store"]
+
+
+class StoredJob:
+    """A store that a job began or completed; made by `open_store`."""
+
+    def __init__(self, *, location: Location, record: JobRecord, marks: Marks, arrays: tuple[PixelArray, ...]) -> None:
+        self._location = location
+        self._record = record
+        self._marks = marks
+        self._arrays = arrays
+
+    @property
+    def url(self) -> str:
+        """The path or URL it was opened by."""
+        return self._location.url
+
+    @property
+    def plan(self) -> Plan:
+        """What is stored: grid, bands, layout and tiles."""
+        return self._record.plan
+
+    @property
+    def fingerprint(self) -> str:
+        """The plan's fingerprint when the store was made."""
+        return self._record.fingerprint
+
+    @property
+    def image(self) -> dict[str, JSON]:
+        """What was read, as the job described it."""
+        described: dict[str, JSON] = json.loads(self._record.image)
+        return described
+
+    @property
+    def created(self) -> datetime:
+        """When the store was made."""
+        return self._record.created
+
+    @property
+    def stored_count(self) -> int:
+        """How many tiles are stored."""
+        return self._marks.count
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every tile is stored."""
+        return self._marks.count == self.plan.tile_count
+
+    def missing(self) -> Iterator[int]:
+        """Yield the indices of the tiles that are not stored, in order."""
+        return chain.from_iterable(self._marks.missing())
+
+    def stored(self) -> Iterator[int]:
+        """Yield the indices of the tiles that are stored, in order."""
+        return chain.from_iterable(self._marks.marked())
+
+    def read(self, tile: Tile) -> list[Block]:
+        """Return a tile's stored pixels: (height, width) a band.
+
+        Raises:
+            StoreError: If the storage fails, or a stored object is damaged.
+        """
+        parts: list[Block] = []
+        with storage_errors(self.url, f"read {tile}"):
+            for position, window in targets(self.plan, tile):
+                part = np.asarray(self._arrays[position][window])
+                parts.extend(part if part.ndim == 3 else (part,))
+        return parts
+
+    def is_whole(self, index: int) -> bool:
+        """Return whether a stored tile's pixels still have the checksum that they were stored with.
+
+        Raises:
+            StoreError: If the storage fails; a damaged object is not a failure but an answer, False.
+        """
+        tile = self.plan.tile(index)
+        try:
+            parts = self.read(tile)
+        except StoreError as error:
+            if isinstance(error.__cause__, (RuntimeError, ValueError, BaseZarrError)):
+                return False
+            raise
+        little = [np.ascontiguousarray(part, band.wire_dtype) for part, band in zip(parts, tile.bands, strict=True)]
+        return checksum(little) == self._marks.checksum(index)
+
+    def verify(self, indices: Iterable[int] | None = None) -> Iterator[Tile]:
+        """Yield the stored tiles that are not whole, one tile in memory at a time.
+
+        Args:
+            indices: Which stored tiles to look at; all if None.
+
+        Raises:
+            StoreError: If the storage fails.
+        """
+        for index in self.stored() if indices is None else indices:
+            if not self.is_whole(index):
+                yield self.plan.tile(index)
+
+    def read_overview(self, bands: Sequence[str], max_side: int) -> Overview:
+        """Return every n-th pixel of bands, read with no more memory than the overview and some chunks.
+
+        At most 16 384 chunks of a band are read: a larger region's overview is smaller than `max_side` for it.
+
+        Args:
+            bands: Names; each is read by itself.
+            max_side: The most pixels of the longer side, at least 1.
+
+        Raises:
+            InvalidInput: If a band is not in the store.
+            StoreError: If the storage fails.
+        """
+        return overview(self.plan, self._arrays, self._marks, bands=bands, max_side=max_side, url=self.url)
+
+
+def open_store(output: str | os.PathLike[str]) -> StoredJob:
+    """Open the store of a running, broken or completed job, read-only.
+
+    Raises:
+        InvalidInput: If the output is no path or URL that can be stored in.
+        ForeignStore: If it is not a store that eezarr made.
+        StoreError: If it does not exist or the storage fails.
+    """
+    location = locate(output, read_only=True)
+    record = read_record(location)
+    if record is None or not record.is_ready:
+        raise ForeignStore(
+            f"{location.url} holds no pixels that eezarr stored.",
+            hint="Check the path; if a fetch was just broken off, run it again.",
+        )
+    arrays = open_arrays(location, array_specs(record.plan, {}))
+    return StoredJob(location=location, record=record, marks=Marks.load(record.plan, location), arrays=arrays)
