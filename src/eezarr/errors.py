@@ -143,6 +143,16 @@ class BadBody(Retryable):
 
 
 class Incomplete(EezarrError):
-    """The job ended with tiles missing; the report names each, and the same command resumes."""
+    """The job ended with tiles missing; the same command resumes.
+
+    Args:
+        message: How many are missing, and the first of them.
+        hint: What to do now.
+        report: The job's `Report`, which names every missing tile.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str, *, hint: str, report: object = None) -> None:
+        super().__init__(message, hint=hint)
+        self.report = report

@@ -6,14 +6,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from eezarr.events import Answered, Event
+from eezarr.events import Answered, Event, TileStored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eezarr.engine.running import Failure
 
-__all__ = ["MissingTile", "Report", "RequestTally"]
+__all__ = ["MissingTile", "Report", "Tally", "missing_tiles"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Report:
     tiles_resumed: int
     """Stored by earlier runs."""
     requests_sent: int
-    """All requests, metadata and repeated ones included."""
+    """Pixel requests, repeated ones included."""
     requests_retried: int
     """Of these, the ones that repeat another."""
     requests_throttled: int
@@ -83,19 +83,22 @@ class Report:
 
 
 @dataclass(slots=True)
-class RequestTally:
-    """Counts requests as they are answered; an `Observer`."""
+class Tally:
+    """Counts requests as they are answered and pixels as they are stored; an `Observer`."""
 
     sent: int = 0
     retried: int = 0
+    pixel_bytes: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
 
     def __call__(self, event: Event) -> None:
-        """Count the event, if it is an answer."""
+        """Count the event, if it is one that counts."""
         if isinstance(event, Answered):
             self.sent += 1
             self.retried += event.attempt > 1
             self.outcomes[event.outcome] += 1
+        elif isinstance(event, TileStored):
+            self.pixel_bytes += event.pixel_bytes
 
     @property
     def throttled(self) -> int:

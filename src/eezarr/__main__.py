@@ -1,0 +1,5 @@
+"""`python -m eezarr`: the command line."""
+
+from eezarr.cli import main
+
+main()

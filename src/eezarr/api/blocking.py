@@ -1,0 +1,64 @@
+"""The synchronous face: runs the async functions to their end, also where a loop runs already (notebooks)."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from eezarr.api.jobs import load_job, resolve_job, run_job
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from pathlib import Path
+
+    from eezarr.api.jobs import JobPlan
+    from eezarr.config import Job
+    from eezarr.earthengine.auth import Credentials
+    from eezarr.events import Observer
+    from eezarr.outputs.report import Report
+
+__all__ = ["fetch", "plan_job", "run_to_end"]
+
+T = TypeVar("T")
+
+
+def fetch(
+    job: Job | Path | str,
+    *,
+    credentials: Credentials | Path | str | None = None,
+    overwrite: bool = False,
+    observe: Observer = lambda _: None,
+) -> Report:
+    """Run a job, or resume it; see `run_job`.
+
+    Args:
+        job: A job, or the path of a job file.
+        credentials: A google-auth object, the path of a key file, `anonymous`, or None to search.
+        overwrite: Whether to delete another Zarr group that is at the output.
+        observe: Told of every event, in the thread that runs the job.
+
+    Raises:
+        Incomplete: If tiles could not be had; its report names each.
+        EezarrError: If the job had to stop; what is stored stays, and the same job resumes.
+    """
+    return run_to_end(run_job(load_job(job), credentials=credentials, overwrite=overwrite, observe=observe))
+
+
+def plan_job(job: Job | Path | str, *, credentials: Credentials | Path | str | None = None) -> JobPlan:
+    """Return what a job would ask for; see `resolve_job`.
+
+    Raises:
+        EezarrError: If the job cannot be, or the service refuses what it names.
+    """
+    return run_to_end(resolve_job(load_job(job), credentials=credentials))
+
+
+def run_to_end(work: Coroutine[None, None, T]) -> T:
+    """Return what a coroutine returns: in this thread, or in one of its own if a loop runs in this one."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1, thread_name_prefix="eezarr") as executor:
+        return executor.submit(asyncio.run, work).result()

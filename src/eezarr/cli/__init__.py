@@ -1,0 +1,16 @@
+"""The command line: parses and prints, decides nothing.
+
+Results go to stdout, progress and errors to stderr. An error is one line that ends with what to do now, and the exit
+code is the error's own. An import that a command does not need is not paid for.
+"""
+
+from __future__ import annotations
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line; leaves with its exit code."""
+    from eezarr.cli.app import app
+
+    app()

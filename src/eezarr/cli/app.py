@@ -1,0 +1,171 @@
+"""The commands and their options."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eezarr.cli.leaving import guarded
+
+if TYPE_CHECKING:
+    from eezarr.config import Job
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="eezarr",
+    help="Google Earth Engine pixels into chunked Zarr: exact, resumable, as fast as the quota allows.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: rich costs a third of the start-up time
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+JobFile = Annotated[Path, typer.Argument(metavar="JOB", help="A job file (TOML); `eezarr schema` prints its keys.")]
+Store = Annotated[
+    str, typer.Argument(metavar="STORE", help="A store: a path, or a file://, s3://, gs:// or az:// URL.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+ApiUrl = Annotated[str | None, typer.Option("--api-url", metavar="URL", help="The service, instead of the job's.")]
+Output = Annotated[str | None, typer.Option("--output", metavar="STORE", help="The output, instead of the job's.")]
+Concurrency = Annotated[
+    int | None, typer.Option("--max-concurrency", min=1, metavar="N", help="Requests at a time at the most.")
+]
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        import eezarr
+
+        sys.stdout.write(f"eezarr {eezarr.__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Google Earth Engine pixels into chunked Zarr: exact, resumable, as fast as the quota allows."""
+
+
+@app.command()
+@guarded
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write.")] = Path("eezarr-demo"),
+) -> None:
+    """Run a real job against a local Earth Engine: no account, no network, under a minute.
+
+    The service is slow, refuses what is over its quota, and fails now and then, as the real one does.
+    """
+    from eezarr.cli.demo import run_demo
+
+    run_demo(folder)
+
+
+@app.command()
+@guarded
+def plan(
+    job: JobFile,
+    as_json: AsJson = False,
+    geojson: Annotated[
+        Path | None,
+        typer.Option("--geojson", metavar="FILE", help="Write the tiles' footprints, longitude and latitude."),
+    ] = None,
+    api_url: ApiUrl = None,
+    output: Output = None,
+    max_concurrency: Concurrency = None,
+) -> None:
+    """Say what a job would ask for: grid, tiles, requests, bytes, time. Asks for metadata only."""
+    from eezarr.cli.planning import print_plan
+
+    print_plan(_job(job, output, api_url, max_concurrency), as_json=as_json, geojson=geojson)
+
+
+@app.command()
+@guarded
+def fetch(
+    job: JobFile,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete another Zarr group that is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout.")] = False,
+    events: Annotated[
+        Path | None, typer.Option("--events", metavar="FILE", help="Append every event as a JSON line.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    max_concurrency: Concurrency = None,
+    api_url: ApiUrl = None,
+    output: Output = None,
+) -> None:
+    """Run a job, or resume it: what is stored already is not asked for again."""
+    from eezarr.cli.fetching import run_fetch
+
+    run_fetch(
+        _job(job, output, api_url, max_concurrency), overwrite=overwrite, as_json=as_json, events=events, quiet=quiet
+    )
+
+
+@app.command()
+@guarded
+def status(store: Store, as_json: AsJson = False) -> None:
+    """Say how much of a store is there."""
+    from eezarr.cli.looking import print_status
+
+    print_status(store, as_json=as_json)
+
+
+@app.command()
+@guarded
+def verify(store: Store, as_json: AsJson = False) -> None:
+    """Read every stored tile again and compare it with its checksum; exit code 1 if one differs."""
+    from eezarr.cli.looking import print_verification
+
+    print_verification(store, as_json=as_json)
+
+
+@app.command()
+@guarded
+def preview(
+    store: Store,
+    picture: Annotated[Path, typer.Argument(metavar="FILE.png", help="The picture to write.")],
+    bands: Annotated[
+        str | None, typer.Option("--bands", metavar="R,G,B", help="One band or three; default: true colour, if there.")
+    ] = None,
+    size: Annotated[int, typer.Option("--size", min=1, metavar="N", help="Pixels along the longer side.")] = 1024,
+    low: Annotated[float | None, typer.Option("--min", help="Value shown as black; default: 2 % are darker.")] = None,
+    high: Annotated[
+        float | None, typer.Option("--max", help="Value shown as white; default: 2 % are brighter.")
+    ] = None,
+) -> None:
+    """Write a picture of a store, stretched; tiles that are not there are transparent."""
+    from eezarr.cli.looking import write_preview
+
+    write_preview(store, picture, bands=bands, size=size, low=low, high=high)
+
+
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@guarded
+def emulator(context: typer.Context) -> None:
+    """Serve a local Earth Engine; `eezarr emulator --help` prints its own options."""
+    from eezarr.emulator.__main__ import main as serve
+
+    serve(context.args, program="eezarr emulator")
+
+
+@app.command()
+@guarded
+def schema() -> None:
+    """Print the JSON Schema of a job file."""
+    from eezarr.config import json_schema
+
+    sys.stdout.write(json_schema() + "\n")
+
+
+def _job(path: Path, output: str | None, api_url: str | None, max_concurrency: int | None) -> Job:
+    from eezarr.config import Job
+
+    return Job.load(path).replaced(output=output, api_url=api_url, max_concurrency=max_concurrency)

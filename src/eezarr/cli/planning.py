@@ -1,0 +1,100 @@
+"""`eezarr plan`: what a job would ask for, as text, JSON, or the tiles' footprints."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from eezarr.api import plan_job
+from eezarr.api.jobs import MEGABYTE_S, REQUEST_S
+from eezarr.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eezarr.api import JobPlan
+    from eezarr.config import Job
+    from eezarr.plan import Plan
+
+__all__ = ["print_plan"]
+
+
+def print_plan(job: Job, *, as_json: bool, geojson: Path | None) -> None:
+    """Print a job's plan.
+
+    Raises:
+        EezarrError: If the job cannot be, or the service refuses what it names.
+    """
+    planned = plan_job(job)
+    if geojson is not None:
+        _write_footprints(planned.plan, geojson)
+    facts = _facts(planned)
+    sys.stdout.write(json.dumps(facts) + "\n" if as_json else _text(planned, facts))
+
+
+def _facts(planned: JobPlan) -> dict[str, object]:
+    plan, estimate = planned.plan, planned.estimate
+    return {
+        "image": planned.image.describe(),
+        "method": planned.image.method,
+        "grid": plan.grid.to_request(),
+        "bands": [{"name": band.name, "dtype": band.dtype} for band in plan.bands],
+        "tile": [plan.tile_shape.height, plan.tile_shape.width],
+        "bands_per_tile": plan.bands_per_tile,
+        "chunk": [plan.layout.chunk.height, plan.layout.chunk.width],
+        "tiles": plan.tile_count,
+        "requests": estimate.requests,
+        "bytes": {"pixels": estimate.pixel_bytes, "largest_request": estimate.largest_request_bytes},
+        "estimated_seconds": round(estimate.seconds, 1),
+        "output": planned.job.output,
+        "fingerprint": plan.fingerprint,
+    }
+
+
+def _text(planned: JobPlan, facts: dict[str, object]) -> str:
+    plan, estimate = planned.plan, planned.estimate
+    a, b, c, d, e, f = tuple(plan.grid.transform)[:6]
+    slots = min(planned.job.fetch.max_concurrency, plan.tile_count)
+    rows = [
+        ("image", f"{json.dumps(facts['image'])[:200]} by {planned.image.method}"),
+        ("grid", f"{plan.grid.crs[:60]}, {plan.grid.height} rows x {plan.grid.width} columns"),
+        ("transform", f"[{a:.15g}, {b:.15g}, {c:.15g}, {d:.15g}, {e:.15g}, {f:.15g}]"),
+        ("bands", ", ".join(f"{band.name} {band.dtype}" for band in plan.bands)),
+        (
+            "tiles",
+            f"{plan.tile_count}: {plan.rows} down, {plan.cols} across, {plan.band_groups} band groups; "
+            f"at most {plan.tile(0).window.shape} pixels",
+        ),
+        (
+            "requests",
+            f"{estimate.requests}, the largest of {estimate.largest_request_bytes} bytes as the service counts",
+        ),
+        ("pixels", f"{estimate.pixel_bytes / 1e6:.1f} MB"),
+        (
+            "time",
+            f"about {estimate.seconds:.0f} s with {slots} requests at a time, "
+            f"if one takes {REQUEST_S} s and {MEGABYTE_S} s a megabyte",
+        ),
+        ("output", f"{planned.job.output} ({plan.layout.kind}, chunks of {plan.layout.chunk})"),
+    ]
+    return "".join(f"{name:<10} {value}\n" for name, value in rows)
+
+
+def _write_footprints(plan: Plan, path: Path) -> None:
+    """Write the tiles one by one: a plan can have more than memory holds."""
+    try:
+        with path.open("w", encoding="utf-8") as file:
+            file.write('{"type": "FeatureCollection", "features": [')
+            for tile in plan:
+                feature = {
+                    "type": "Feature",
+                    "geometry": tile.grid.footprint(),
+                    "properties": {"tile": tile.index, "bands": [band.name for band in tile.bands]},
+                }
+                file.write((",\n" if tile.index else "\n") + json.dumps(feature))
+            file.write("\n]}\n")
+    except OSError as error:
+        raise InvalidInput(
+            f"The footprints cannot be written to {path}: {error.strerror}.", hint="Give a file that can be written."
+        ) from error

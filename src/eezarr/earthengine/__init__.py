@@ -1,0 +1,59 @@
+"""Earth Engine's REST API: what is asked, how it is answered, and every way in which it is not.
+
+The only package that imports aiohttp's client and google-auth. Each call is one attempt: retries, pacing and
+concurrency are the engine's. What needs aiohttp or google-auth is imported on first use, so that
+describing an image stays cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from eezarr.earthengine.catalogue import AssetBand, AssetInfo, parse_asset
+from eezarr.earthengine.codec import body_capacity, decode_pixels, describe_npy
+from eezarr.earthengine.expression import Expression, load_expression, parse_expression, select
+from eezarr.earthengine.image import Image, PixelMethod
+from eezarr.earthengine.names import asset_id, asset_name, project_name
+
+if TYPE_CHECKING:
+    from eezarr.earthengine.client import EarthEngine, PixelSource, PreparedImage
+    from eezarr.earthengine.session import Timeouts
+    from eezarr.earthengine.transport import Transport
+
+__all__ = [
+    "AssetBand",
+    "AssetInfo",
+    "EarthEngine",
+    "Expression",
+    "Image",
+    "PixelMethod",
+    "PixelSource",
+    "PreparedImage",
+    "Timeouts",
+    "Transport",
+    "asset_id",
+    "asset_name",
+    "body_capacity",
+    "decode_pixels",
+    "describe_npy",
+    "load_expression",
+    "parse_asset",
+    "parse_expression",
+    "project_name",
+    "select",
+]
+
+_LAZY = {
+    "EarthEngine": "client",
+    "PixelSource": "client",
+    "PreparedImage": "client",
+    "Timeouts": "session",
+    "Transport": "transport",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -1,0 +1,124 @@
+"""Tokens: one refresh for all who wait, ahead of expiry, off the event loop.
+
+google-auth's credentials are synchronous; their refresh runs in a thread, one at a time, and a waiter that is cancelled
+does not take the others' refresh with it. A token appears in the one header it is made for, and nowhere else.
+
+Source: https://github.com/googleapis/google-auth-library-python/blob/main/google/auth/_helpers.py (225 s),
+google.auth.aio.transport.sessions, whose adapter for synchronous credentials does the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+__all__ = ["SIGN_IN_HINT", "Credentials", "TokenSource"]
+
+SIGN_IN_HINT = (
+    "Sign in with `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file "
+    "(or give one as `credentials`)."
+)
+
+_EARLY_S = 225.0
+"""How long before its expiry a token counts as stale: google-auth's own threshold."""
+
+
+class Credentials(Protocol):
+    """The part of `google.auth.credentials.Credentials` that is used."""
+
+    @property
+    def token(self) -> str | None:
+        """The access token, None before the first refresh."""
+        ...
+
+    @property
+    def expiry(self) -> datetime | None:
+        """When the token expires, in UTC without a zone; None: never."""
+        ...
+
+    def refresh(self, request: object) -> None:
+        """Get a new token through a `google.auth.transport.Request`; blocks."""
+        ...
+
+
+class TokenSource:
+    """Hands out an access token that is good for minutes.
+
+    Args:
+        credentials: Whose token; None for a service that wants none (an emulator).
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(self, credentials: Credentials | None, *, clock: Callable[[], float] = time.time) -> None:
+        self._credentials = credentials
+        self._clock = clock
+        self._refused: str | None = None
+        self._flight: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"TokenSource({type(self._credentials).__name__})"
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether requests carry no token."""
+        return self._credentials is None
+
+    async def token(self) -> str:
+        """Return the token, refreshed if it is stale or was refused; empty if anonymous.
+
+        Raises:
+            AccessDenied: If the credentials were revoked or cannot be used.
+            Unreachable: If the token endpoint did not answer.
+        """
+        if self._credentials is None:
+            return ""
+        if not self._is_fresh(self._credentials):
+            await self._refreshed(self._credentials)
+        return self._credentials.token or ""
+
+    async def headers(self) -> dict[str, str]:
+        """Return the Authorization header, or nothing if anonymous.
+
+        Raises:
+            AccessDenied: If the credentials were revoked or cannot be used.
+            Unreachable: If the token endpoint did not answer.
+        """
+        token = await self.token()
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
+    def invalidate(self, token: str) -> None:
+        """Note that the service refused a token: of many that bring the same one, the first causes a refresh."""
+        if self._credentials is not None and token == self._credentials.token:
+            self._refused = token
+
+    def _is_fresh(self, credentials: Credentials) -> bool:
+        if not credentials.token or credentials.token == self._refused:
+            return False
+        expiry = credentials.expiry
+        return expiry is None or expiry.replace(tzinfo=expiry.tzinfo or UTC).timestamp() - _EARLY_S > self._clock()
+
+    async def _refreshed(self, credentials: Credentials) -> None:
+        """Wait for the one refresh, starting it if none is under way."""
+        if self._flight is None:
+            self._flight = asyncio.get_running_loop().run_in_executor(None, _refresh, credentials)
+            self._flight.add_done_callback(self._land)
+        await asyncio.shield(self._flight)
+
+    def _land(self, flight: asyncio.Future[None]) -> None:
+        self._flight = None
+        if not flight.cancelled() and flight.exception() is None:
+            # The endpoint may hand out the same token again; the service's next 401 then ends the attempt.
+            self._refused = None
+
+
+def _refresh(credentials: Credentials) -> None:
+    """Refresh in this thread."""
+    from eezarr.earthengine import googleauth  # noqa: PLC0415  (0.2 s, which nobody pays for before the first token)
+
+    googleauth.refresh(credentials)

@@ -1,0 +1,146 @@
+"""The door to google-auth: its objects in, its exceptions translated; imported when credentials are needed."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import TYPE_CHECKING
+
+import google.auth
+from google.auth import exceptions
+from google.auth.credentials import with_scopes_if_required
+from google.auth.transport.requests import Request
+from google.oauth2.credentials import Credentials as UserCredentials
+
+from eezarr.earthengine.auth import SIGN_IN_HINT
+from eezarr.earthengine.status import clean
+from eezarr.errors import AccessDenied, EezarrError, InvalidInput, Unreachable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eezarr.earthengine.auth import Credentials
+
+__all__ = ["load_default", "load_earthengine", "load_file", "refresh", "scoped"]
+
+SCOPES = ("https://www.googleapis.com/auth/earthengine", "https://www.googleapis.com/auth/cloud-platform")
+"""What a service account's token is asked for; a user's token has the scopes of its sign-in."""
+
+_EE_CLIENT_ID = "517222506229-vsmmajv00ul0bs7p89v5m89qs8eb9359.apps.googleusercontent.com"
+_EE_CLIENT_SECRET = "RUP0RZ6e0pPhDzsqIJ7KlNd1"  # noqa: S105
+"""The public client of `ee.Authenticate`, where its file names none: an installed program's "secret" is none.
+
+Source: https://github.com/google/earthengine-api/blob/master/python/ee/oauth.py
+"""
+
+_TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105
+
+
+def refresh(credentials: Credentials) -> None:
+    """Get a new token; blocks, so call it in a thread.
+
+    Raises:
+        AccessDenied: If the credentials were revoked, or cannot be used.
+        Unreachable: If the token endpoint did not answer, or not with a decision.
+    """
+    try:
+        credentials.refresh(Request())
+    except exceptions.GoogleAuthError as error:
+        # Not chained: a RefreshError carries the endpoint's whole answer, which can hold an id token.
+        raise _failure(error) from None
+    except (OSError, ValueError) as error:
+        raise AccessDenied(f"The credentials cannot be used: {clean(str(error))}.", hint=SIGN_IN_HINT) from error
+    if not credentials.token:
+        raise AccessDenied("The credentials gave no access token.", hint=SIGN_IN_HINT)
+
+
+def _failure(error: Exception) -> EezarrError:
+    detail = clean(str(error.args[0]) if error.args else type(error).__name__)
+    if isinstance(error, exceptions.TransportError) or getattr(error, "retryable", False):
+        return Unreachable(
+            f"No access token could be fetched: {detail}.",
+            hint="Check the network and the proxy to oauth2.googleapis.com.",
+        )
+    return AccessDenied(f"The credentials were refused: {detail}.", hint=SIGN_IN_HINT)
+
+
+def load_file(path: Path) -> Credentials:
+    """Return the credentials of a JSON file: a service account's key, a user's, a workload identity's.
+
+    Raises:
+        AccessDenied: If it cannot be read, or is none.
+    """
+    try:
+        with warnings.catch_warnings():
+            # It warns of a user's credentials without a quota project; every request of ours names one.
+            warnings.simplefilter("ignore")
+            credentials, _ = google.auth.load_credentials_from_file(str(path))  # type: ignore[no-untyped-call]
+    except (exceptions.GoogleAuthError, OSError, ValueError) as error:
+        raise AccessDenied(
+            f"The credentials file {path} cannot be used: {_first(error)}.",
+            hint="Give a service account's key file, or what `gcloud auth application-default login` writes.",
+        ) from error
+    return _typed(credentials)
+
+
+def load_default() -> Credentials:
+    """Return application default credentials.
+
+    Raises:
+        AccessDenied: If there are none.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            credentials, _ = google.auth.default()
+    except (exceptions.GoogleAuthError, OSError, ValueError) as error:
+        raise AccessDenied(f"No credentials were found: {_first(error)}", hint=SIGN_IN_HINT) from error
+    return _typed(credentials)
+
+
+def load_earthengine(path: Path) -> Credentials:
+    """Return the credentials that `ee.Authenticate` stored.
+
+    Raises:
+        AccessDenied: If the file holds no refresh token.
+    """
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        refresh_token = stored["refresh_token"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AccessDenied(
+            f"The credentials file {path} holds no refresh token.",
+            hint="Run `earthengine authenticate` again, or `gcloud auth application-default login`.",
+        ) from error
+    credentials = UserCredentials(  # type: ignore[no-untyped-call]
+        None,
+        refresh_token=refresh_token,
+        token_uri=_TOKEN_URI,
+        client_id=stored.get("client_id", _EE_CLIENT_ID),
+        client_secret=stored.get("client_secret", _EE_CLIENT_SECRET),
+        quota_project_id=stored.get("project"),
+    )
+    return _typed(credentials)
+
+
+def scoped(credentials: Credentials) -> Credentials:
+    """Return the credentials with our scopes, where they want to be told; a user's were settled at the sign-in.
+
+    Raises:
+        InvalidInput: If they are no credentials.
+    """
+    _typed(credentials)
+    return _typed(with_scopes_if_required(credentials, list(SCOPES)))  # type: ignore[no-untyped-call]
+
+
+def _typed(credentials: object) -> Credentials:
+    if not callable(getattr(credentials, "refresh", None)):
+        raise InvalidInput(
+            f"{type(credentials).__name__} is no google-auth credentials object.",
+            hint="Give one of `google.auth.credentials.Credentials`, or the path of a key file.",
+        )
+    return credentials  # type: ignore[return-value]
+
+
+def _first(error: Exception) -> str:
+    return clean(str(error.args[0]) if error.args else type(error).__name__).rstrip(".")

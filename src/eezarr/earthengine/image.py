@@ -1,0 +1,111 @@
+"""What is read: an asset or an expression, with its bands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
+
+from eezarr.earthengine.expression import Expression, load_expression, parse_expression
+from eezarr.earthengine.names import asset_name
+from eezarr.errors import InvalidInput
+from eezarr.plan import COMPUTE_PIXELS_LIMITS, GET_PIXELS_LIMITS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from eezarr.plan import RequestLimits
+
+__all__ = ["Image", "PixelMethod"]
+
+PixelMethod: TypeAlias = Literal["getPixels", "computePixels"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """What is read; made by `Image.asset` or `Image.expression`.
+
+    Raises:
+        InvalidInput: If neither an asset nor an expression is given, or bands are none, nameless or given twice.
+    """
+
+    asset_name: str | None = None
+    """Resource name of the asset, if it is one: where its metadata and native grid come from."""
+    graph: Expression | None = None
+    """What is computed; None reads the asset with getPixels."""
+    bands: tuple[str, ...] | None = None
+    """The bands, in the order wanted; None for all, in the image's order."""
+
+    def __post_init__(self) -> None:
+        if self.asset_name is None and self.graph is None:
+            raise InvalidInput("An image is of nothing.", hint="Use `Image.asset` or `Image.expression`.")
+        if self.bands is None:
+            return
+        if not self.bands or not all(self.bands):
+            raise InvalidInput(f"{self.bands!r} are no bands.", hint="Name one band at least, or leave `bands` out.")
+        if len(set(self.bands)) < len(self.bands):
+            raise InvalidInput(f"A band is named twice in {list(self.bands)}.", hint="Name each band once.")
+
+    @classmethod
+    def asset(
+        cls,
+        asset: str,
+        bands: Iterable[str] | None = None,
+        method: Literal["auto", "getPixels", "computePixels"] = "auto",
+    ) -> Self:
+        """Return an asset's image.
+
+        Args:
+            asset: Asset id or resource name.
+            bands: Bands in the order wanted; None for all.
+            method: `auto` and `getPixels` read the stored pixels; `computePixels` goes through `Image.load`.
+
+        Raises:
+            InvalidInput: If the id, the bands or the method cannot be.
+        """
+        if method not in ("auto", "getPixels", "computePixels"):
+            raise InvalidInput(f"There is no method {method!r}.", hint="Use auto, getPixels or computePixels.")
+        graph = load_expression(asset) if method == "computePixels" else None
+        return cls(asset_name=asset_name(asset), graph=graph, bands=_listed(bands))
+
+    @classmethod
+    def expression(cls, expression: object, bands: Iterable[str] | None = None) -> Self:
+        """Return a computed image.
+
+        Args:
+            expression: An `ee.Image`, or JSON text or objects as `parse_expression` takes them.
+            bands: Bands in the order wanted; None for all.
+
+        Raises:
+            InvalidInput: If it is no expression of an image, or the bands cannot be.
+        """
+        return cls(graph=parse_expression(expression), bands=_listed(bands))
+
+    @property
+    def method(self) -> PixelMethod:
+        """The REST method that reads it."""
+        return "getPixels" if self.graph is None else "computePixels"
+
+    @property
+    def limits(self) -> RequestLimits:
+        """What one request of its method may hold, unless configured otherwise."""
+        return GET_PIXELS_LIMITS if self.graph is None else COMPUTE_PIXELS_LIMITS
+
+    def describe(self) -> dict[str, str]:
+        """Return what is read, for provenance and reports: the asset's name or the expression, and the method."""
+        if self.asset_name is not None:
+            return {"asset": self.asset_name, "method": self.method}
+        return {"expression": str(self.graph), "method": self.method}
+
+    @property
+    def key(self) -> str:
+        """What is read and how, in one canonical string, without the bands: part of a plan's fingerprint.
+
+        The method belongs to it: under the mask, stored pixels and computed ones are known to differ.
+        """
+        return f"{self.method}:{self.graph or self.asset_name}"
+
+
+def _listed(bands: Iterable[str] | None) -> tuple[str, ...] | None:
+    if isinstance(bands, str):
+        raise InvalidInput(f"`bands` is the text {bands!r}, not a list.", hint=f"Write it as [{bands!r}].")
+    return None if bands is None else tuple(bands)

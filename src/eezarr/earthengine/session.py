@@ -1,0 +1,133 @@
+"""One aiohttp session and what each request of ours has in common: headers, proxy, time-outs, no redirects."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import aiohttp
+
+from eezarr.earthengine.failures import translated
+from eezarr.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eezarr.earthengine.address import Address
+    from eezarr.earthengine.payload import JsonBody
+
+__all__ = ["Call", "HttpMethod", "Session", "Timeouts"]
+
+HttpMethod: TypeAlias = Literal["GET", "POST", "PATCH", "DELETE"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long silence is borne, in seconds.
+
+    Raises:
+        InvalidInput: If one is not positive.
+    """
+
+    connect_s: float = 30.0
+    """To open a connection, TLS included."""
+    stall_s: float = 60.0
+    """Between two pieces of a body, and before an answer that takes no computation."""
+    compute_s: float = 330.0
+    """Before the first byte of a computed answer.
+
+    The service ends a computation itself after five minutes; giving up sooner would only start it anew.
+    Source: https://developers.google.com/earth-engine/guides/processing_environments
+    """
+
+    def __post_init__(self) -> None:
+        if min(self.connect_s, self.stall_s, self.compute_s) <= 0:
+            raise InvalidInput(f"{self} waits for nothing.", hint="Give positive seconds.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request, but for the identity that sends it."""
+
+    method: HttpMethod
+    path: str
+    """Path below the base URL, version included."""
+    query: Mapping[str, str]
+    body: JsonBody | None
+    is_computed: bool
+    """Whether the service may compute for minutes before it answers."""
+    is_gzip: bool
+    """Whether a compressed body is asked for."""
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path[:300]}"
+
+
+class Session:
+    """Sends requests; opens its connections on first use, in the running loop.
+
+    Args:
+        address: Where the service is.
+        project: Whose quota is used; None sends no project.
+        timeouts: How long silence is borne.
+    """
+
+    def __init__(self, address: Address, *, project: str | None, timeouts: Timeouts) -> None:
+        self.address = address
+        self.timeouts = timeouts
+        self._project = project
+        self._agent = f"eezarr/{version('eezarr')}"
+        self._client: aiohttp.ClientSession | None = None
+
+    async def aclose(self) -> None:
+        """Close all connections; a later request would open new ones."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def send(self, call: Call, token: str) -> aiohttp.ClientResponse:
+        """Send one request and return its answer, headers read, whatever its status; the caller closes it.
+
+        Raises:
+            Unreachable: If no answer begins.
+        """
+        silence_s = self.timeouts.compute_s if call.is_computed else self.timeouts.stall_s
+        with translated(self.address.host, silence_s=silence_s):
+            async with asyncio.timeout(self.timeouts.connect_s + silence_s):
+                return await self._opened().request(
+                    call.method,
+                    self.address.endpoint(call.path, call.query),
+                    data=None if call.body is None else call.body.data(),
+                    headers=self._headers(call, token),
+                    allow_redirects=False,
+                    proxy=self.address.proxy,
+                    timeout=aiohttp.ClientTimeout(
+                        total=None, sock_connect=self.timeouts.connect_s, sock_read=silence_s
+                    ),
+                )
+
+    def _headers(self, call: Call, token: str) -> dict[str, str]:
+        headers = {
+            "Accept-Encoding": "gzip" if call.is_gzip else "identity",
+            # The service compresses only for a User-Agent that contains "gzip", as all Google APIs do.
+            "User-Agent": f"{self._agent} (gzip)" if call.is_gzip else self._agent,
+        }
+        if self._project:
+            headers["x-goog-user-project"] = self._project
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        if call.body is not None:
+            headers |= {"Content-Type": "application/json", "Content-Length": str(call.body.size)}
+        return headers
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._client is None:
+            # No limit of connections: the gate above admits requests, and a second limit here would hide a wait.
+            self._client = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+            )
+        return self._client

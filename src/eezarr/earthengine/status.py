@@ -1,0 +1,137 @@
+"""From an HTTP answer to one of our errors: pure, so that a table can be walked by a test.
+
+The service answers errors as `{"error": {"code", "message", "status", "details"}}`; proxies and load balancers in front
+of it answer HTML. Both are reduced to a message of bounded length, free of tokens, and a set of reasons.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from eezarr.earthengine.refusals import REFUSALS, Refusal
+from eezarr.errors import AccessDenied, EezarrError, ServiceRefusal, Throttled, TooHeavy, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["classify", "clean"]
+
+_QUOTED = 500
+"""Characters of an answer that a message may quote."""
+
+_SECRET = re.compile(r"(?i)(bearer\s+|access_token[\"'=:\s]+)[^\s\"'<>&,}]+|ya29\.[\w.-]+")
+_MARKUP = re.compile(r"(?is)<(script|style)\b.{0,4000}?</\1>|<[^<>]{0,2000}>")
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?s?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Problem:
+    message: str
+    reasons: frozenset[str]
+    retry_after_s: float | None
+
+
+def classify(
+    status: int, headers: Mapping[str, str], body: bytes, *, request: str, now_s: float, secret: str = ""
+) -> EezarrError:
+    """Return the error that an answer other than 200 stands for.
+
+    Args:
+        status: HTTP status.
+        headers: Response headers; looked up in lower case.
+        body: Body, or its beginning.
+        request: What was asked, for the message: `computePixels`, `assets.get of X`.
+        now_s: Seconds since the epoch, to turn a Retry-After date into seconds.
+        secret: The token that was sent; it is blotted out should the answer echo it.
+
+    Returns:
+        One of `Throttled`, `Unreachable`, `TooHeavy`, `ServiceRefusal`, `AccessDenied`; not raised.
+    """
+    problem = _read(body, {name.lower(): value for name, value in headers.items()}, now_s)
+    row = next(row for row in REFUSALS if row.fits(status, problem.message, problem.reasons))
+    quoted = clean(problem.message, secret) or "no message"
+    return _make(row, f"{request} was answered with {status}: {quoted}", status, problem)
+
+
+def clean(text: str, secret: str = "") -> str:
+    """Return a text of a stranger fit for a message: one line, bounded, without control characters and tokens."""
+    if secret:
+        text = text.replace(secret, "[token]")
+    text = _SECRET.sub("[token]", text)
+    text = " ".join("".join(char if char.isprintable() else " " for char in text[: 4 * _QUOTED]).split())
+    return text if len(text) <= _QUOTED else text[: _QUOTED - 1] + "…"
+
+
+def _make(row: Refusal, message: str, status: int, problem: _Problem) -> EezarrError:
+    if row.error is TooHeavy:
+        found = row.text.search(problem.message) if row.text else None
+        stated = found.groupdict() if found else {}
+        return TooHeavy(
+            message, hint=row.hint, stated_bytes=_whole(stated.get("bytes")), stated_side=_whole(stated.get("side"))
+        )
+    if row.error is Throttled:
+        return Throttled(message, hint=row.hint, retry_after_s=problem.retry_after_s)
+    if row.error is Unreachable:
+        return Unreachable(message, hint=row.hint, retry_after_s=problem.retry_after_s)
+    if row.error is ServiceRefusal:
+        return ServiceRefusal(message, hint=row.hint, status=status)
+    return AccessDenied(message, hint=row.hint)
+
+
+def _whole(digits: str | None) -> int | None:
+    return int(digits) if digits else None
+
+
+def _read(body: bytes, headers: Mapping[str, str], now_s: float) -> _Problem:
+    text = body.decode("utf-8", errors="replace")
+    delay = _retry_after_s(headers.get("retry-after", ""), now_s)
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        return _Problem(message=_plain(text), reasons=frozenset(), retry_after_s=delay)
+    if isinstance(answer, list) and answer:
+        answer = answer[0]
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if not isinstance(error, dict):
+        return _Problem(message=_plain(text), reasons=frozenset(), retry_after_s=delay)
+    if delay is None:
+        delay = next((_retry_after_s(value, now_s) for value in _values(error, "retryDelay")), None)
+    message = error.get("message")
+    reasons = frozenset(_values(error, "reason"))
+    # Reasons such as SERVICE_DISABLED come only in the details: rows find them in the message, and people see them.
+    shown = "".join(f" ({reason})" for reason in sorted(reasons) if reason.isupper())
+    text = message if isinstance(message, str) else str(error.get("status", ""))
+    return _Problem(message=text + shown, reasons=reasons, retry_after_s=delay)
+
+
+def _values(error: Mapping[str, object], key: str) -> Iterator[str]:
+    """Yield a key's texts in the lists `errors` (the older form) and `details` (google.rpc) of an error."""
+    for listed in ("errors", "details"):
+        entries = error.get(listed)
+        for entry in entries if isinstance(entries, list) else ():
+            value = entry.get(key) if isinstance(entry, dict) else None
+            if isinstance(value, str):
+                yield value
+
+
+def _plain(text: str) -> str:
+    """Return what a reader sees of a page, or the text itself."""
+    return html.unescape(_MARKUP.sub(" ", text[:5_000])) if "<" in text[:200] else text
+
+
+def _retry_after_s(value: str, now_s: float) -> float | None:
+    """Return the seconds of a Retry-After header (seconds or a date) or a RetryInfo delay (`3.5s`)."""
+    value = value.strip()
+    if _SECONDS.fullmatch(value):
+        return float(value.removesuffix("s"))
+    try:
+        date = parsedate_to_datetime(value)
+        return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now_s)
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None

@@ -1,0 +1,202 @@
+"""The emulator as a server in a running loop."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from aiohttp import web
+
+from eezarr.emulator.control import Control
+from eezarr.emulator.errors import html_page
+from eezarr.emulator.routing import resolved
+from eezarr.emulator.service import Service
+from eezarr.emulator.settings import EmulatorSettings, merged
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from types import TracebackType
+
+    from eezarr.emulator.auth import TokenOffice
+    from eezarr.emulator.keys import UserKind
+    from eezarr.emulator.raster import Json, World
+    from eezarr.emulator.stats import Stats
+
+# Long enough for a region's GeoJSON in a query; aiohttp's own limit is 8190.
+_MAX_LINE = 2**16
+
+
+class Emulator:
+    """A local Earth Engine on a port of its own.
+
+    `async with Emulator() as emulator: …` serves until the block ends.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: EmulatorSettings | None = None,
+        world: World | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Prepare, without serving yet.
+
+        Args:
+            settings: What to start with, and what `reset` goes back to.
+            world: What is served; default: synthetic scenes.
+            host: Address to listen at.
+            port: 0 takes a free one.
+            monotonic: Clock of the quota, in seconds.
+            wall_clock: Clock of the tokens, in seconds since the epoch.
+            sleep: Waits for the latency.
+        """
+        self._initial = settings or EmulatorSettings()
+        self._host, self._port = host, port
+        self._runner: web.AppRunner | None = None
+        self._service = Service(
+            _synthetic_world() if world is None else world,
+            self._initial,
+            monotonic=monotonic,
+            wall_clock=wall_clock,
+            sleep=sleep,
+        )
+        self._control = Control(self)
+
+    async def __aenter__(self) -> Self:
+        """Serve."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop serving."""
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listen; returns when requests are answered."""
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        # Cancellation of handlers whose client has gone is what ends a stalled answer.
+        runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2, max_line_size=_MAX_LINE
+        )
+        await runner.setup()
+        await web.TCPSite(runner, self._host, self._port).start()
+        self._port = runner.addresses[0][1]
+        self._runner = runner
+
+    async def stop(self) -> None:
+        """Stop listening, drop what is under way."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+        self._service.close()
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a slash at the end; use it where `https://earthengine.googleapis.com` would stand."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    @property
+    def token_url(self) -> str:
+        """The OAuth token endpoint."""
+        return f"{self.url}/token"
+
+    @property
+    def office(self) -> TokenOffice:
+        """Where tokens come from."""
+        return self._service.office
+
+    @property
+    def settings(self) -> EmulatorSettings:
+        """What the next request will see."""
+        return self._service.settings
+
+    def configure(self, change: Mapping[str, Json] | EmulatorSettings) -> EmulatorSettings:
+        """Change the settings from the next request on: new ones, or a JSON object to lay over those of now.
+
+        Raises:
+            ValueError: A name or value that cannot be set.
+        """
+        settings = change if isinstance(change, EmulatorSettings) else merged(self._service.settings, change)
+        self._service.settings = settings
+        return settings
+
+    def script(self, outcomes: Iterable[str]) -> None:
+        """Say how the next requests for pixels end, in order: names of `FaultRates`, or `none` for a good answer.
+
+        Raises:
+            ValueError: A name is no fault.
+        """
+        self._service.deck.script(outcomes)
+
+    def stats(self) -> Stats:
+        """Answer what was seen and sent since the start or the last reset."""
+        service = self._service
+        return service.counters.report(
+            in_flight=service.quota.in_flight,
+            peak_in_flight=service.quota.peak,
+            tokens_issued=service.office.issued,
+        )
+
+    def reset(self) -> None:
+        """Forget counts, faults' attempts and script, and go back to the first settings; credentials stay good."""
+        self._service.settings = self._initial
+        self._service.forget()
+
+    def expire_tokens(self) -> None:
+        """Make every access token given out so far worthless; the next request with one gets 401."""
+        self._service.office.expire_all()
+
+    def write_service_account_key(
+        self, path: str | os.PathLike[str], *, project: str = "emulator-project", email: str | None = None
+    ) -> Path:
+        """Write a service-account key file that google-auth reads, and whose tokens come from here."""
+        keys = self._service.office.keys
+        return keys.write_service_account(Path(path), token_url=self.token_url, project=project, email=email)
+
+    def write_user_credentials(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        quota_project: str | None = None,
+        kind: UserKind = "external_account_authorized_user",
+    ) -> Path:
+        """Write a user's credentials.
+
+        Args:
+            path: File to write, readable by its owner only.
+            quota_project: Named in the file; without one the API answers 403, as the service does.
+            kind: The default works with `google.auth.default()` unchanged. `authorized_user` is what gcloud leaves, but
+                google-auth sends its refresh token to Google whatever `token_uri` says; it is for clients that heed it.
+        """
+        keys = self._service.office.keys
+        return keys.write_user(Path(path), kind, token_url=self.token_url, quota_project=quota_project)
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        found = resolved(request.method, request.path)
+        if found is None:
+            text = f"The requested URL <code>{html.escape(request.path)}</code> was not found on this server."
+            page = html_page(404, "Not Found", text)
+            self._service.counters.requests["unknown", "404"] += 1
+            return web.Response(status=404, body=page, content_type="text/html", charset="utf-8")
+        route, name = found
+        if route.kind == "open":
+            return await self._control.answer(request, route)
+        return await self._service.answer(request, route, name)
+
+
+def _synthetic_world() -> World:
+    from eezarr.emulator.world import SyntheticWorld  # noqa: PLC0415 - only where no world is given
+
+    return SyntheticWorld()

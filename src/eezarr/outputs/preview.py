@@ -1,0 +1,79 @@
+"""A picture of a store: one band in grey or three in colour, stretched, what is not there transparent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eezarr.errors import InvalidInput, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from eezarr.plan import Band
+    from eezarr.store import StoredJob
+
+__all__ = ["default_bands", "write_picture"]
+
+TRUE_COLOUR = (("B4", "B3", "B2"), ("SR_B4", "SR_B3", "SR_B2"), ("red", "green", "blue"), ("R", "G", "B"))
+"""Red, green, blue of Sentinel-2, Landsat 8 and 9, and of images that name their colours."""
+
+
+def default_bands(bands: Sequence[Band]) -> tuple[str, ...]:
+    """Return true colour if the bands have it, else the first band."""
+    names = {band.name for band in bands}
+    return next((colours for colours in TRUE_COLOUR if names.issuperset(colours)), (bands[0].name,))
+
+
+def write_picture(
+    job: StoredJob, path: Path, *, bands: Sequence[str], size: int, low: float | None = None, high: float | None = None
+) -> None:
+    """Write a PNG of a store.
+
+    Args:
+        job: The store.
+        path: The file.
+        bands: One band, or red, green and blue.
+        size: Pixels along the longer side at the most.
+        low: Value shown as black; None: 2 % of the pixels shown are darker.
+        high: Value shown as white; None: 2 % of the pixels shown are brighter.
+
+    Raises:
+        InvalidInput: If the bands are not one or three of the store's, the size is not positive, or nothing is stored.
+        StoreError: If the store cannot be read, or the picture not written.
+    """
+    from PIL import Image  # noqa: PLC0415 - only pictures need it
+
+    if len(bands) not in (1, 3):
+        raise InvalidInput(
+            f"A picture has one band or three, not {len(bands)}.", hint="Give --bands R,G,B or one band."
+        )
+    overview = job.read_overview(bands, size)
+    is_shown = np.asarray(overview.is_stored.all(axis=0) & np.isfinite(overview.pixels).all(axis=0))
+    if not is_shown.any():
+        raise InvalidInput(f"{job.url} has no pixels to show yet.", hint="Run its job first.")
+    colours = stretched(overview.pixels, is_shown, low, high)
+    layers = [*(colours if len(bands) == 3 else np.repeat(colours, 3, axis=0)), np.where(is_shown, 255, 0)]
+    try:
+        Image.fromarray(np.stack(layers, axis=-1).astype(np.uint8), "RGBA").save(path, "PNG")
+    except OSError as error:
+        raise StoreError(
+            f"The picture cannot be written to {path}: {error.strerror or error}.",
+            hint="Give a path that can be written.",
+        ) from error
+
+
+def stretched(
+    pixels: npt.NDArray[np.generic], is_shown: npt.NDArray[np.bool_], low: float | None, high: float | None
+) -> npt.NDArray[np.uint8]:
+    """Return (band, y, x) values as 0 to 255, all bands by one range so that colours keep their balance."""
+    values = pixels.astype(np.float64)
+    shown = values[:, is_shown]
+    darkest = float(np.percentile(shown, 2)) if low is None else low
+    brightest = float(np.percentile(shown, 98)) if high is None else high
+    scaled = (np.nan_to_num(values) - darkest) / max(brightest - darkest, np.finfo(np.float64).tiny)
+    return np.round(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
