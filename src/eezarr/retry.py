@@ -36,23 +36,27 @@ class RetryPolicy:
     """Upper end of the first wait; it doubles with each attempt."""
     longest_wait_s: float = 60.0
     """Upper end of the longest wait."""
+    first_contact_attempts: int = 3
+    """Attempts while nothing has been answered at all: a wrong address shall not take minutes to be told."""
 
     def retrying(
         self,
         *,
         sleep: Callable[[float], Awaitable[None]],
         before_sleep: Callable[[tenacity.RetryCallState], None],
+        is_in_contact: Callable[[], bool],
     ) -> tenacity.AsyncRetrying:
         """Return a fresh retry loop for one request; it carries that request's state.
 
         Args:
             sleep: Waits so many seconds.
             before_sleep: Told of each failed attempt that will be followed by another.
+            is_in_contact: Tells whether the service has answered anything yet, well or not.
         """
         wait = tenacity.wait_random_exponential(multiplier=self.first_wait_s, max=self.longest_wait_s)
         return tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(Retryable),
-            stop=_CountedAttempts(self.attempts) | tenacity.stop_before_delay(self.deadline_s),
+            stop=_CountedAttempts(self, is_in_contact) | tenacity.stop_before_delay(self.deadline_s),
             wait=_FlooredWait(wait),
             sleep=sleep,
             before_sleep=before_sleep,
@@ -63,14 +67,18 @@ class RetryPolicy:
 class _CountedAttempts(tenacity.stop.stop_base):
     """Stops after so many failures that were not throttling. One per request: it counts."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, policy: RetryPolicy, is_in_contact: Callable[[], bool]) -> None:
+        self._policy = policy
+        self._is_in_contact = is_in_contact
         self._counted = 0
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
         if not isinstance(failure_of(retry_state), Throttled):
             self._counted += 1
-        return self._counted >= self._most
+        most = self._policy.attempts
+        if not self._is_in_contact():
+            most = min(most, self._policy.first_contact_attempts)
+        return self._counted >= most
 
 
 class _FlooredWait(tenacity.wait.wait_base):

@@ -162,9 +162,10 @@ async def test_all_waiters_cancelled_leave_no_unretrieved_failure():
     waiter.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await waiter
+    flight = source._flight
     made.may_go.set()
-    while source._flight is not None:
-        await asyncio.sleep(0)
+    await asyncio.wait([flight])
+    del flight
     gc.collect()
     assert told == []
     with pytest.raises(AccessDenied):

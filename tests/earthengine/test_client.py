@@ -78,7 +78,7 @@ async def client(serve, service):
 def tile_of(row=5, col=7, height=4, width=6, bands=("B8", "ndvi")):
     window = Window(row=row, col=col, height=height, width=width)
     named = tuple(Band(band, np.dtype(DTYPES[band]).name) for band in bands)
-    return Tile(index=0, window=window, first_band=0, bands=named, grid=GRID.window(window))
+    return Tile(index=0, window=window, first_band=0, bands=named, region=GRID)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,7 @@ async def test_a_tile_is_read_into_the_buffer(client, service, image, path):
             "crsCode": "EPSG:32610",
         },
     }  # fmt: skip
+    assert client.prepare(image).is_computed is (image.graph is not None)
     if image.graph is not None:
         asked["expression"] = json.loads(image.graph)
     assert service.requests == [("POST", path, asked)]

@@ -83,6 +83,15 @@ def test_keys_order_and_unreached_values_do_not_matter():
     assert sorted(json.loads(text)["values"]) == ["0", "1", "2"]
 
 
+def test_the_order_of_fields_does_not_matter():
+    def turned(node):
+        if isinstance(node, list):
+            return [turned(child) for child in node]
+        return {key: turned(node[key]) for key in reversed(node)} if isinstance(node, dict) else node
+
+    assert parse_expression(turned(MAPPED)) == parse_expression(MAPPED)
+
+
 @pytest.mark.parametrize("graph", [LOAD, SHARED, MAPPED])
 def test_the_graph_stays_the_same(graph):
     def unfolded(document, node):

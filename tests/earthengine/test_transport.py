@@ -583,6 +583,7 @@ def test_loopback_and_tls_may_carry_a_token(url):
 
 def test_proxies_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy:3128")
     monkeypatch.setenv("NO_PROXY", "inside.example.com")
     assert str(Address("https://earthengine.googleapis.com").proxy) == "http://proxy:3128"
     assert Address("https://inside.example.com").proxy is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -142,3 +144,57 @@ def test_some_scenes_have_a_masked_edge_and_the_quickstart_scene_has_none(world)
     for asset, share in [(CLEAR, (1.0, 1.0)), (CLOUDY, (0.4, 0.8))]:
         valid = world.image(asset).read(window(0, 0, 183, 183, 600), ["B4"])[0].valid.mean()
         assert share[0] <= valid <= share[1]
+
+
+def test_a_block_with_a_town_and_one_without_agree_where_they_meet():
+    rows = np.arange(1200, 1456)
+    whole = SCENE.view(rows, np.arange(7000, 9048)).surface
+    assert ((whole >= spectra.TOWN) & (whole < spectra.RIVER)).any()
+    parts = [SCENE.view(rows, np.arange(col, col + 64)).surface for col in range(7000, 9048, 64)]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+
+
+def test_every_shortcut_for_an_empty_block_is_exact():
+    cloudy = replace(SCENE, overpass=5, cloudy_percent=20.0)
+    for top, left in [(6000, 1800), (300, 6300), (200, 3000), (8000, 1000)]:
+        rows, cols = np.arange(top, top + 512), np.arange(left, left + 512)
+        whole = cloudy.view(rows, cols)
+        for k, j in np.ndindex(8, 8):
+            place = (slice(64 * k, 64 * k + 64), slice(64 * j, 64 * j + 64))
+            part = cloudy.view(rows[place[0]], cols[place[1]])
+            np.testing.assert_array_equal(part.surface, whole.surface[place])
+            np.testing.assert_array_equal(part.light, whole.light[place])
+            cloud = np.zeros((64, 64)) if part.cloud is None else part.cloud
+            np.testing.assert_array_equal(cloud, 0 if whole.cloud is None else whole.cloud[place])
+
+
+def test_the_lattice_is_bilinear():
+    land = terrain.ground(SCENE.first_row, SCENE.first_col, SIDE_PX, SIDE_PX)
+    rows, cols = SCENE.first_row + np.array([5, 16, 47, 4000]), SCENE.first_col + np.array([0, 15, 31, 32, 10_979])
+    for field in range(7):
+        wanted = [[bilinear(land, field, int(row), int(col)) for col in cols] for row in rows]
+        np.testing.assert_allclose(land.at(field, rows, cols), wanted, atol=1e-5)
+
+
+def test_shadows_lie_north_west_of_their_clouds():
+    cloudy = replace(SCENE, overpass=5, cloudy_percent=20.0)
+    rows, cols = np.arange(100, 10_000, 7), np.arange(100, 10_000, 7)
+    clear = replace(SCENE, overpass=5).view(rows, cols).light
+    shade = 1 - cloudy.view(rows, cols).light / clear
+    y, x = rows + SCENE.first_row + 38, cols + SCENE.first_col + 31
+    density = terrain.sky(5, y, x).at(0, y, x)
+    threshold = terrain.cloud_threshold(5, SCENE.first_row, SCENE.first_col, SIDE_PX, 20.0)
+    opacity = np.clip((density - threshold) * 2.2, 0, 0.97)
+    assert 0.1 < (opacity > 0).mean() < 0.3
+    np.testing.assert_allclose(shade, 0.55 * opacity, atol=1e-4)
+
+
+def test_coarse_bands_are_the_ten_metre_ground_nearest_their_centre(world):
+    rows, cols = np.arange(400, 430), np.arange(300, 340)
+    for metres, band, middle in [(20, "B5", 1), (60, "B9", 3)]:
+        size = metres // 10
+        own_rows, own_cols = rows * size + middle, cols * size + middle
+        scene = world.image(CLEAR).image.band(band).pixels.stored.scene
+        wanted = scene.reflectance(scene.view(own_rows, own_cols), band, own_rows, own_cols)
+        plane = world.image(CLEAR).read(window(300, 400, 40, 30, metres), [band])[0]
+        np.testing.assert_array_equal(plane.values, wanted)

@@ -100,7 +100,13 @@ class Client:
         )
         policy = RetryPolicy(attempts=self.options.attempts, deadline_s=self.options.deadline_s)
         self._connected = _Connection(
-            service=service, gate=gate, asker=Asker(gate=gate, policy=policy, observe=self._tell)
+            service=service,
+            asker=Asker(
+                gate=gate,
+                policy=policy,
+                observe=self._tell,
+                is_in_contact=lambda: service.transport.has_answered,
+            ),
         )
         return self
 
@@ -352,5 +358,4 @@ class Client:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Connection:
     service: EarthEngine
-    gate: Gate
     asker: Asker

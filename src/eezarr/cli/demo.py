@@ -94,7 +94,7 @@ def _emulator(folder: Path) -> Iterator[tuple[str, Path]]:
     """Run an emulator while the body runs; yield its URL and a service account's key for it."""
     key, settings = folder / "emulator-key.json", folder / "emulator-settings.json"
     settings.write_text(json.dumps(TROUBLE), encoding="utf-8")
-    command = [sys.executable, "-m", "eezarr.emulator", "--settings", str(settings), "--key-file", str(key)]
+    command = [sys.executable, "-m", "eezarr.emulator", "--settings", str(settings), "--service-account-key", str(key)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ours
         try:
             assert process.stdout is not None

@@ -31,7 +31,7 @@ _BATCH_BYTES = 1 << 20
 _GZIP = 16 + zlib.MAX_WBITS
 """What makes zlib expect a gzip header."""
 
-_HINT = "It is asked for again; if it goes on, check that `api_url` names an Earth Engine and no proxy rewrites bodies."
+_HINT = "If it goes on, check that `api_url` names an Earth Engine and no proxy rewrites bodies."
 
 
 async def next_piece(response: aiohttp.ClientResponse, *, stall_s: float) -> bytes:

@@ -46,7 +46,7 @@ _DTYPES = {
 }
 """Type text of an NPY field -> NumPy name."""
 
-_HINT = "It is asked for again; if it goes on, check that `api_url` names an Earth Engine and no proxy rewrites bodies."
+_HINT = "If it goes on, check that `api_url` names an Earth Engine and no proxy rewrites bodies."
 
 
 def body_capacity(bands: Sequence[Band], shape: Shape2D) -> int:

@@ -28,7 +28,7 @@ _TEXTS: tuple[tuple[type[Exception], str], ...] = (
 )
 """Exception -> what it means; the first that fits, so the narrow ones come first."""
 
-_HINT = "It is asked for again; if it goes on, check the network, the proxy and `api_url`."
+_HINT = "If it goes on, check the network, the proxy and `api_url`."
 
 
 @contextlib.contextmanager

@@ -94,7 +94,7 @@ def load_default() -> Credentials:
             warnings.simplefilter("ignore")
             credentials, _ = google.auth.default()
     except (exceptions.GoogleAuthError, OSError, ValueError) as error:
-        raise AccessDenied(f"No credentials were found: {_first(error)}", hint=SIGN_IN_HINT) from error
+        raise AccessDenied("No credentials were found.", hint=SIGN_IN_HINT) from error
     return _typed(credentials)
 
 

@@ -143,7 +143,8 @@ _ACCESS_REFUSALS = (
         name="credentials",
         error=AccessDenied,
         statuses=_only(401),
-        hint="Sign in again with `gcloud auth application-default login`, or give another key file.",
+        hint="Sign in with `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key "
+        "file that is good for this service.",
         source=_ERRORS,
     ),
     Refusal(

@@ -80,6 +80,8 @@ class Session:
         self._project = project
         self._agent = f"eezarr/{version('eezarr')}"
         self._client: aiohttp.ClientSession | None = None
+        self.has_answered = False
+        """Whether the service has answered anything yet, well or not."""
 
     async def aclose(self) -> None:
         """Close all connections; a later request would open new ones."""
@@ -96,7 +98,7 @@ class Session:
         silence_s = self.timeouts.compute_s if call.is_computed else self.timeouts.stall_s
         with translated(self.address.host, silence_s=silence_s):
             async with asyncio.timeout(self.timeouts.connect_s + silence_s):
-                return await self._opened().request(
+                response = await self._opened().request(
                     call.method,
                     self.address.endpoint(call.path, call.query),
                     data=None if call.body is None else call.body.data(),
@@ -107,6 +109,8 @@ class Session:
                         total=None, sock_connect=self.timeouts.connect_s, sock_read=silence_s
                     ),
                 )
+        self.has_answered = True
+        return response
 
     def _headers(self, call: Call, token: str) -> dict[str, str]:
         headers = {

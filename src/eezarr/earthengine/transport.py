@@ -81,6 +81,11 @@ class Transport:
         self._on_restricted = on_restricted
         self._clock = clock
 
+    @property
+    def has_answered(self) -> bool:
+        """Whether the service has answered anything yet, well or not."""
+        return self._session.has_answered
+
     def __repr__(self) -> str:
         return f"Transport({self._address.url})"
 

@@ -6,14 +6,16 @@ Both halves import this module; it imports neither.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+    import numpy as np
+    import numpy.typing as npt
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 class EvaluationError(Exception):
@@ -65,7 +67,9 @@ class Raster(Protocol):
     """An image: bands, properties, and pixels on any grid."""
 
     @property
-    def bands(self) -> tuple[RasterBand, ...]: ...
+    def bands(self) -> tuple[RasterBand, ...]:
+        """The bands, in order."""
+        ...
 
     @property
     def is_bounded(self) -> bool:

@@ -186,11 +186,12 @@ def _land(land: terrain.Lattice, fine: Floats, height: Floats, rows: Indices, co
         fields = texture.look_up(texture.parcels(), rows, cols) + _districts(rows, cols)
         np.copyto(surface, fields, where=flat & (fertility > np.float32(0.10)))
     if land.range(terrain.TOWNS, rows, cols)[1] > 0:
-        towns = land.at(terrain.TOWNS, rows, cols)
-        density = towns + np.float32(0.12) * fine
+        density = land.at(terrain.TOWNS, rows, cols)
+        density += np.float32(0.12) * fine
+        # Parks, fine >= 1.1, also bound what `fine` adds: without a town nearby density stays below 0.14.
         houses = texture.look_up(texture.streets(), rows, cols).astype(np.intp)
         houses += spectra.TOWN
-        np.copyto(surface, houses, where=(density > np.float32(0.35)) & (towns > 0) & (fine < np.float32(1.1)))
+        np.copyto(surface, houses, where=(density > np.float32(0.35)) & (fine < np.float32(1.1)))
     _lines(surface, land, fine, rows, cols)
     return surface
 

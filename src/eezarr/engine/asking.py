@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from eezarr.errors import EezarrError, Throttled
+from eezarr.errors import EezarrError, Throttled, Unreachable
 from eezarr.events import Answered, Waiting
 from eezarr.retry import failure_of
 
@@ -39,6 +39,8 @@ class Asker:
     gate: Gate
     policy: RetryPolicy
     observe: Observer
+    is_in_contact: Callable[[], bool] = lambda: True
+    """Tells whether the service has answered anything yet."""
     sleep: Callable[[float], Awaitable[None]] = field(default=asyncio.sleep)
     """Waits between attempts; tests replace it."""
 
@@ -52,13 +54,32 @@ class Asker:
         Raises:
             EezarrError: What the last attempt failed with; its `attempts` says how many were made.
         """
-        retrying = self.policy.retrying(sleep=self.sleep, before_sleep=lambda state: self._tell_wait(what, state))
+        retrying = self.policy.retrying(
+            sleep=self.sleep,
+            before_sleep=lambda state: self._tell_wait(what, state),
+            is_in_contact=self.is_in_contact,
+        )
         number = 0
-        async for turn in retrying:
-            with turn:
-                number = turn.retry_state.attempt_number
-                return Answer(value=await self._attempt(what, number, attempt), attempts=number)
+        deadline = asyncio.timeout(self.policy.deadline_s)
+        try:
+            async with deadline:
+                async for turn in retrying:
+                    with turn:
+                        number = turn.retry_state.attempt_number
+                        return Answer(value=await self._attempt(what, number, attempt), attempts=number)
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            raise self._overdue(what, number) from error
         raise AssertionError("tenacity re-raises the last failure")
+
+    def _overdue(self, what: str, number: int) -> Unreachable:
+        error = Unreachable(
+            f"{what} was not answered within {self.policy.deadline_s:g} s.",
+            hint="Ask for less at a time with a smaller tile, or raise deadline_s.",
+        )
+        error.attempts = number
+        return error
 
     async def _attempt(self, what: str, number: int, attempt: Callable[[], Awaitable[T]]) -> T:
         clock = asyncio.get_running_loop().time

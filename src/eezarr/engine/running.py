@@ -4,7 +4,8 @@ A worker holds one buffer at most, and it goes on only when its tile is stored: 
 are all out, and nothing more is asked for. That is all the backpressure there is, and all the memory.
 
 One tile's failure is the tile's; the others go on, and the failure is reported. Failures that would be every tile's
-(credentials, a full disk, an answer that refuses before any tile succeeded) end the job at once.
+(credentials, a full disk, an answer that refuses before any tile succeeded) end the job at once; that one tile is too
+heavy says nothing about the next.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from eezarr.engine.buffers import BufferPool
-from eezarr.errors import EezarrError, Retryable, ServiceRefusal
+from eezarr.errors import EezarrError, Retryable, ServiceRefusal, TooHeavy
 from eezarr.events import TileFailed, TileStored
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class _Run:
             try:
                 await self._fetch(tile)
             except (ServiceRefusal, Retryable) as error:
-                if not self.successes:
+                if not self.successes and not isinstance(error, TooHeavy):
                     raise
                 self.failures.append(Failure(tile=tile, error=error))
                 self.observe(TileFailed(tile=tile.index, where=str(tile), error=error.message, attempts=error.attempts))

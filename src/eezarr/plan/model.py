@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from eezarr.errors import InvalidInput
 from eezarr.grid import PixelGrid, Shape2D, Window
+from eezarr.plan.limits import accounted_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,8 +60,13 @@ class Tile:
     """Position of the tile's first band in the plan's bands, and in a stacked array's band axis."""
     bands: tuple[Band, ...]
     """The bands asked for, in this order."""
-    grid: PixelGrid
-    """The tile's own pixel grid, as the request states it."""
+    region: PixelGrid = field(repr=False)
+    """The plan's grid, which the window is in."""
+
+    @property
+    def grid(self) -> PixelGrid:
+        """The tile's own pixel grid, as the request states it; made when asked for, since most are asked for once."""
+        return self.region.window(self.window)
 
     def __str__(self) -> str:
         end_row, end_col = self.window.row + self.window.height, self.window.col + self.window.width
@@ -135,10 +141,21 @@ class Plan:
     @property
     def tile_bytes(self) -> int:
         """Bytes of the pixels of the largest tile, without masks: what a body holds next to its header."""
-        height = min(self.tile_shape.height, self.grid.height)
-        width = min(self.tile_shape.width, self.grid.width)
+        return self._largest.size * max(sum(band.itemsize for band in group) for group in self._groups)
+
+    @property
+    def largest_request_bytes(self) -> int:
+        """Bytes of the largest request as the service counts them: pixels and mask bytes."""
+        return max(accounted_bytes(self._largest, group) for group in self._groups)
+
+    @property
+    def _largest(self) -> Shape2D:
+        return Shape2D(min(self.tile_shape.height, self.grid.height), min(self.tile_shape.width, self.grid.width))
+
+    @property
+    def _groups(self) -> list[tuple[Band, ...]]:
         starts = range(0, len(self.bands), self.bands_per_tile)
-        return height * width * max(sum(b.itemsize for b in self.bands[s : s + self.bands_per_tile]) for s in starts)
+        return [self.bands[start : start + self.bands_per_tile] for start in starts]
 
     def tile(self, index: int) -> Tile:
         """Return the tile at a position: by rows, then columns, then band groups.
@@ -163,7 +180,7 @@ class Plan:
             window=window,
             first_band=first,
             bands=self.bands[first : first + self.bands_per_tile],
-            grid=self.grid.window(window),
+            region=self.grid,
         )
 
     def __iter__(self) -> Iterator[Tile]:

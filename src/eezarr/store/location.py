@@ -58,6 +58,11 @@ class Location:
     keeps_buffers: bool = False
     """Whether the store keeps the very memory that it is given, as one in memory does: it must not be reused then."""
 
+    @property
+    def may_exist(self) -> bool:
+        """Whether there may be something: false for a local folder that is not there. Looking makes none."""
+        return not isinstance(self.store, LocalStore) or self.store.root.exists()
+
     def get(self, key: str) -> bytes | None:
         """Return an object's bytes, or None if there is none."""
         with storage_errors(self.url, f"read {key}"):

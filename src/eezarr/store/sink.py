@@ -43,7 +43,8 @@ def recorded_tiling(output: str | os.PathLike[str]) -> tuple[str, Tiling] | None
         ForeignStore: If the store's record is damaged or a newer version's.
         StoreError: If the storage fails.
     """
-    record = read_record(locate(output))
+    location = locate(output)
+    record = read_record(location) if location.may_exist else None
     return None if record is None or not record.is_ready else (record.fingerprint, record.tiling)
 
 
