@@ -18,6 +18,7 @@ __all__ = [
     "Observer",
     "Restricted",
     "TileFailed",
+    "TileSplit",
     "TileStored",
     "Waiting",
     "as_record",
@@ -89,6 +90,15 @@ class TileStored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TileSplit:
+    """A tile, or a part of one, was too heavy for one request, and is asked for in parts."""
+
+    tile: int
+    parts: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TileFailed:
     """A tile could not be had; the others go on."""
 
@@ -106,7 +116,9 @@ class JobEnded:
     seconds: float
 
 
-Event: TypeAlias = JobStarted | Answered | Waiting | LimitChanged | Restricted | TileStored | TileFailed | JobEnded
+Event: TypeAlias = (
+    JobStarted | Answered | Waiting | LimitChanged | Restricted | TileStored | TileSplit | TileFailed | JobEnded
+)
 
 Observer: TypeAlias = Callable[[Event], None]
 

@@ -9,6 +9,7 @@ from affine import Affine
 
 from eezarr.engine.asking import Asker
 from eezarr.engine.gate import Gate
+from eezarr.engine.reading import TileReader
 from eezarr.engine.running import ThreadedKeeper, run_tiles
 from eezarr.errors import AccessDenied, ServiceRefusal, StoreError, Unreachable
 from eezarr.events import TileFailed, TileStored
@@ -74,18 +75,28 @@ class MemoryKeeper:
         self.kept[tile.index] = pixels.copy()
 
 
+def reader_of(source, *, limit, attempts=3, observe=lambda _: None):
+    gate = Gate(limit=ConcurrencyLimit(ceiling=limit, start=limit), rate=RateLimit(10_000))
+    asker = Asker(gate=gate, policy=RetryPolicy(attempts=attempts), observe=lambda _: None)
+    return TileReader(
+        source=source,
+        asker=asker,
+        unit=PLAN.layout.chunk,
+        body_bytes=lambda part: part.window.shape.size * record_dtype(part.bands).itemsize,
+        observe=observe,
+    )
+
+
 def run(source, keeper, *, tiles=None, workers=6, limit=4, events=None, successes=0, attempts=3):
     async def scene():
-        gate = Gate(limit=ConcurrencyLimit(ceiling=limit, start=limit), rate=RateLimit(10_000))
-        asker = Asker(gate=gate, policy=RetryPolicy(attempts=attempts), observe=lambda _: None)
+        observe = (lambda _: None) if events is None else events.append
         return await run_tiles(
             PLAN if tiles is None else tiles,
-            source=source,
+            reader=reader_of(source, limit=limit, attempts=attempts, observe=observe),
             keeper=keeper,
-            asker=asker,
             workers=workers,
             buffer_bytes=PLAN.tile_bytes,
-            observe=(lambda _: None) if events is None else events.append,
+            observe=observe,
             successes=successes,
         )
 
@@ -111,14 +122,11 @@ def test_a_slow_store_stops_the_asking():
     seen = []
 
     async def scene():
-        gate = Gate(limit=ConcurrencyLimit(ceiling=40, start=40), rate=RateLimit(10_000))
-        asker = Asker(gate=gate, policy=RetryPolicy(), observe=lambda _: None)
         job = asyncio.create_task(
             run_tiles(
                 PLAN,
-                source=source,
+                reader=reader_of(source, limit=40),
                 keeper=keeper,
-                asker=asker,
                 workers=5,
                 buffer_bytes=PLAN.tile_bytes,
                 observe=lambda _: None,

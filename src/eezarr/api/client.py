@@ -1,44 +1,36 @@
-"""The client: one connection to the service, one gate for all that it asks, and the verbs over them."""
+"""The client: whole regions of pixels, however many requests they take, into memory, a stream, or a store."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from eezarr.api.collecting import ArrayKeeper, FetchedTile, QueueKeeper
 from eezarr.api.describing import describe, typed_bands
 from eezarr.api.resolving import plan_for
-from eezarr.config import FetchOptions, StoreOptions
-from eezarr.earthengine import EarthEngine, PixelSource, body_capacity
-from eezarr.engine import Asker, Gate, ThreadedKeeper, run_tiles
-from eezarr.errors import Incomplete, InvalidInput
-from eezarr.events import JobEnded, JobStarted, LimitChanged, Restricted
-from eezarr.limit import ConcurrencyLimit, RateLimit
+from eezarr.api.service import Service
+from eezarr.config import StoreOptions
+from eezarr.earthengine import PixelSource, body_capacity
+from eezarr.engine import ThreadedKeeper, TileReader, run_tiles
+from eezarr.errors import Incomplete
+from eezarr.events import JobEnded, JobStarted
 from eezarr.outputs.report import Report, Tally, missing_tiles
 from eezarr.plan import Budget
-from eezarr.retry import RetryPolicy
 from eezarr.store import ZarrSink
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-    from pathlib import Path
-    from types import TracebackType
-    from typing import TypeVar
+    from collections.abc import AsyncIterator, Iterable
 
     import numpy as np
     import numpy.typing as npt
 
-    from eezarr.earthengine import AssetInfo, Image
-    from eezarr.earthengine.auth import Credentials
+    from eezarr.earthengine import Image
     from eezarr.engine import Failure, Keeper
     from eezarr.events import Event, Observer
     from eezarr.grid import PixelGrid
     from eezarr.plan import Band, Plan, Tile
-
-    T = TypeVar("T")
 
 __all__ = ["Client"]
 
@@ -47,142 +39,11 @@ WRITERS = 2
 than two writers gained nothing, and each costs a tile's memory."""
 
 
-class Client:
+class Client(Service):
     """Access to Earth Engine for one project: every request of whatever kind passes one gate.
 
-    Use it as an async context manager. Default options are the service's documented quota.
-
-    Args:
-        project: The project that computes; default: EARTHENGINE_PROJECT, GOOGLE_CLOUD_PROJECT, else what the
-            credentials name.
-        credentials: A google-auth object, the path of a key file, `anonymous`, or None to search.
-        options: Concurrency, rate, retries, memory.
-        api_url: The service, instead of the options'.
-        observe: Told of every `Event`, in the loop's thread.
-
-    Raises:
-        AccessDenied: On entering, if no credentials or no project are found.
-        InvalidInput: On entering, if the address cannot be.
+    Use it as an async context manager; see `Connection` for the arguments. Its REST methods are `Service`'s.
     """
-
-    def __init__(
-        self,
-        *,
-        project: str | None = None,
-        credentials: Credentials | Path | str | None = None,
-        options: FetchOptions | None = None,
-        api_url: str | None = None,
-        observe: Observer = lambda _: None,
-    ) -> None:
-        self.options = options or FetchOptions()
-        self._project = project
-        self._credentials = credentials
-        self._api_url = api_url or self.options.api_url
-        self._tell = observe
-        self._is_restricted = False
-        self._closing = AsyncExitStack()
-        self._connected: _Connection | None = None
-
-    async def __aenter__(self) -> Self:
-        service = await EarthEngine.connect(
-            project=self._project,
-            credentials=self._credentials,
-            api_url=self._api_url,
-            is_gzip=self.options.gzip,
-            workload_tag=self.options.workload_tag,
-            on_restricted=self._on_restricted,
-        )
-        await self._closing.enter_async_context(service)
-        gate = Gate(
-            limit=ConcurrencyLimit(ceiling=self.options.max_concurrency),
-            rate=RateLimit(self.options.max_requests_per_second),
-            on_shrink=lambda limit: self._tell(LimitChanged(limit=limit)),
-        )
-        policy = RetryPolicy(attempts=self.options.attempts, deadline_s=self.options.deadline_s)
-        self._connected = _Connection(
-            service=service,
-            asker=Asker(
-                gate=gate,
-                policy=policy,
-                observe=self._tell,
-                is_in_contact=lambda: service.transport.has_answered,
-            ),
-        )
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._connected = None
-        await self._closing.aclose()
-
-    # What the REST methods do.
-
-    async def get_asset(self, asset: str) -> AssetInfo:
-        """Return an asset's metadata (`assets.get`).
-
-        Raises:
-            EezarrError: `ServiceRefusal` if there is no such asset.
-        """
-        return await self._ask(f"assets.get {asset}", lambda service: service.get_asset(asset))
-
-    async def get_pixels(self, asset: str, request: Mapping[str, object]) -> bytes:
-        """Return the body that `assets.getPixels` answers to a request, in the format that it names.
-
-        Args:
-            asset: Asset id or resource name.
-            request: The method's JSON body: `fileFormat`, `grid`, `region`, `bandIds`, `visualizationOptions`.
-
-        Raises:
-            EezarrError: What the last attempt failed with.
-        """
-        return await self._ask(f"getPixels {asset}", lambda service: service.get_pixels(asset, request))
-
-    async def compute_pixels(self, request: Mapping[str, object]) -> bytes:
-        """Return the body that `image.computePixels` answers to a request, in the format that it names.
-
-        Args:
-            request: The method's JSON body: `expression`, `fileFormat`, `grid`, `bandIds`, `visualizationOptions`.
-
-        Raises:
-            EezarrError: What the last attempt failed with.
-        """
-        return await self._ask("computePixels", lambda service: service.compute_pixels(request))
-
-    async def compute_value(self, expression: object) -> object:
-        """Return the JSON value of an expression (`value.compute`).
-
-        Args:
-            expression: An `ee` object, or an Expression as JSON text or objects.
-
-        Raises:
-            EezarrError: What the last attempt failed with.
-        """
-        return await self._ask("value:compute", lambda service: service.compute_value(expression))
-
-    # What an image is.
-
-    async def probe_bands(self, image: Image, grid: PixelGrid | None) -> tuple[Band, ...]:
-        """Return the image's bands with the types in which the service answers them, from one pixel.
-
-        Args:
-            image: What is asked.
-            grid: Where the pixel is: its middle. None: an asset's own first pixel.
-
-        Raises:
-            EezarrError: What the last attempt failed with.
-        """
-        return await self._ask("one pixel", lambda service: service.probe_bands(image, grid))
-
-    async def describe_bands(self, image: Image) -> tuple[tuple[str, str | None], ...]:
-        """Return names and NumPy types of a computed image's bands from its description; asks for no pixel.
-
-        Raises:
-            ServiceRefusal: If the service refuses the expression.
-        """
-        return await self._ask("value:compute of the image", lambda service: service.describe_bands(image))
-
-    # Pixels.
 
     async def pixels(self, image: Image, grid: PixelGrid) -> npt.NDArray[np.generic]:
         """Return an image's pixels on a grid, tiled if it must be.
@@ -279,6 +140,7 @@ class Client:
             requests_sent=tally.sent,
             requests_retried=tally.retried,
             requests_throttled=tally.throttled,
+            requests_split=tally.split,
             bytes_received=self._open().service.transport.received_bytes - start_bytes,
             bytes_pixels=tally.pixel_bytes,
             seconds=clock() - start_s,
@@ -290,10 +152,6 @@ class Client:
 
     # Inside.
 
-    async def _ask(self, what: str, call: Callable[[EarthEngine], Awaitable[T]]) -> T:
-        connection = self._open()
-        return (await connection.asker.ask(what, lambda: call(connection.service))).value
-
     async def _run(
         self,
         plan: Plan,
@@ -304,20 +162,26 @@ class Client:
         tally: Observer = lambda _: None,
         successes: int = 0,
     ) -> list[Failure]:
-        connection = self._open()
+        link = self._open()
 
         def observe(event: Event) -> None:
             tally(event)
             self._tell(event)
 
         budget = Budget(concurrency=self.options.max_concurrency, memory_bytes=int(self.options.memory))
+        reader = TileReader(
+            source=PixelSource(link.service, image),
+            asker=replace(link.asker, observe=observe),
+            unit=plan.layout.chunk,
+            body_bytes=lambda part: body_capacity(part.bands, part.window.shape),
+            observe=observe,
+        )
         return await run_tiles(
             tiles,
-            source=PixelSource(connection.service, image),
+            reader=reader,
             keeper=keeper,
-            asker=replace(connection.asker, observe=observe),
             workers=min(budget.workers(plan.tile_bytes), plan.tile_count),
-            buffer_bytes=body_capacity(plan.bands[: plan.bands_per_tile], plan.tile(0).window.shape),
+            buffer_bytes=max(body_capacity(group, plan.largest_tile) for group in plan.groups),
             observe=observe,
             successes=successes,
         )
@@ -343,19 +207,3 @@ class Client:
             hint="Run the same again: it asks for the missing tiles only.",
             report=report,
         )
-
-    def _open(self) -> _Connection:
-        if self._connected is None:
-            raise InvalidInput("The client is not open.", hint="Use it as `async with eezarr.Client(...) as client:`.")
-        return self._connected
-
-    def _on_restricted(self) -> None:
-        if not self._is_restricted:
-            self._is_restricted = True
-            self._tell(Restricted(status="parallelism_restricted"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Connection:
-    service: EarthEngine
-    asker: Asker

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from eezarr.events import Answered, JobEnded, JobStarted, LimitChanged, Restricted, TileFailed, TileStored, Waiting
+from eezarr.events import Answered, JobEnded, JobStarted, LimitChanged, Restricted, TileFailed, TileSplit, TileStored, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +37,7 @@ class Tracker:
     pixel_bytes: int = 0
     throttled: int = 0
     retried: int = 0
+    split: int = 0
     in_flight: int = 0
     limit: int | None = None
     """Requests at a time after the last refusal for load; None: none yet."""
@@ -64,6 +65,8 @@ class Tracker:
                 self.limit = event.limit
             case Restricted():
                 self.is_restricted = True
+            case TileSplit():
+                self.split += 1
             case JobEnded():
                 self.in_flight, self.is_over = 0, True
 
@@ -86,6 +89,7 @@ class Tracker:
         parts = [
             f"{self.throttled} throttled" if self.throttled else "",
             f"{self.retried - self.throttled} retried" if self.retried > self.throttled else "",
+            f"{self.split} split" if self.split else "",
             f"{self.failed} failed" if self.failed else "",
             f"limit {self.limit}" if self.limit else "",
             "parallelism restricted" if self.is_restricted else "",

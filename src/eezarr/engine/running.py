@@ -17,16 +17,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from eezarr.engine.buffers import BufferPool
+from eezarr.engine.tasks import task_group
 from eezarr.errors import EezarrError, Retryable, ServiceRefusal, TooHeavy
 from eezarr.events import TileFailed, TileStored
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
 
-    from eezarr.engine.asking import Asker
+    from eezarr.engine.reading import TileReader
     from eezarr.events import Observer
     from eezarr.plan import Tile
-    from eezarr.protocols import Buffer, Pixels, Sink, Source
+    from eezarr.protocols import Pixels, Sink
 
 __all__ = ["Failure", "Keeper", "ThreadedKeeper", "run_tiles"]
 
@@ -53,9 +54,8 @@ class Keeper(Protocol):
 async def run_tiles(
     tiles: Iterable[Tile],
     *,
-    source: Source,
+    reader: TileReader,
     keeper: Keeper,
-    asker: Asker,
     workers: int,
     buffer_bytes: int,
     observe: Observer,
@@ -65,9 +65,8 @@ async def run_tiles(
 
     Args:
         tiles: Taken one at a time, never listed.
-        source: Answers tiles.
+        reader: Gets a tile's pixels.
         keeper: Takes them.
-        asker: Makes the requests.
         workers: Tiles in hand at once; more than the gate admits, so that some are stored while others are out.
         buffer_bytes: What the largest body takes.
         observe: Told of each tile's end.
@@ -81,15 +80,14 @@ async def run_tiles(
     """
     run = _Run(
         tiles=iter(tiles),
-        source=source,
+        reader=reader,
         keeper=keeper,
-        asker=asker,
         pool=BufferPool(buffer_bytes),
         observe=observe,
         failures=[],
         successes=successes,
     )
-    async with _task_group() as group:
+    async with task_group() as group:
         for _ in range(workers):
             group.create_task(run.work())
     return run.failures
@@ -98,9 +96,8 @@ async def run_tiles(
 @dataclass(slots=True, kw_only=True)
 class _Run:
     tiles: Iterator[Tile]
-    source: Source
+    reader: TileReader
     keeper: Keeper
-    asker: Asker
     pool: BufferPool
     observe: Observer
     failures: list[Failure]
@@ -120,29 +117,11 @@ class _Run:
         clock = asyncio.get_running_loop().time
         start_s = clock()
         with self.pool.borrow() as buffer:
-            answer = await self.asker.ask(f"tile {tile.index}", lambda: self._read(tile, buffer))
+            had = await self.reader.read(tile, buffer)
             self.successes += 1
-            await self.keeper.keep(tile, answer.value)
-            size = answer.value.nbytes
-        self.observe(TileStored(tile=tile.index, pixel_bytes=size, attempts=answer.attempts, seconds=clock() - start_s))
-
-    async def _read(self, tile: Tile, buffer: Buffer) -> Pixels:
-        return await self.source.read(tile, buffer)
-
-
-@asynccontextmanager
-async def _task_group() -> AsyncIterator[asyncio.TaskGroup]:
-    """A task group that raises the first of our errors as itself, not in a group: callers catch one class."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            yield group
-    except* EezarrError as errors:
-        raise _first(errors) from None
-
-
-def _first(errors: BaseExceptionGroup[EezarrError]) -> EezarrError:
-    inner = errors.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+            await self.keeper.keep(tile, had.pixels)
+            size = had.pixels.nbytes
+        self.observe(TileStored(tile=tile.index, pixel_bytes=size, attempts=had.attempts, seconds=clock() - start_s))
 
 
 @dataclass(slots=True)
@@ -171,7 +150,7 @@ class ThreadedKeeper:
         """
         with ThreadPoolExecutor(threads, thread_name_prefix="eezarr-write") as executor:
             try:
-                async with _task_group() as group:
+                async with task_group() as group:
                     flushing = group.create_task(_flush_regularly(sink))
                     yield cls(sink, executor)
                     flushing.cancel()

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from eezarr.events import Answered, Event, TileStored
+from eezarr.events import Answered, Event, TileSplit, TileStored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +43,8 @@ class Report:
     """Of these, the ones that repeat another."""
     requests_throttled: int
     """Answered with 429 or the like."""
+    requests_split: int
+    """Refused as too heavy, and asked for in parts."""
     bytes_received: int
     """Bodies as they came over the wire."""
     bytes_pixels: int
@@ -70,7 +72,7 @@ class Report:
                 "sent": self.requests_sent,
                 "retried": self.requests_retried,
                 "throttled": self.requests_throttled,
-                "split": 0,
+                "split": self.requests_split,
             },
             "bytes": {"received": self.bytes_received, "pixels": self.bytes_pixels},
             "seconds": round(self.seconds, 3),
@@ -88,6 +90,7 @@ class Tally:
 
     sent: int = 0
     retried: int = 0
+    split: int = 0
     pixel_bytes: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
 
@@ -97,6 +100,8 @@ class Tally:
             self.sent += 1
             self.retried += event.attempt > 1
             self.outcomes[event.outcome] += 1
+        elif isinstance(event, TileSplit):
+            self.split += 1
         elif isinstance(event, TileStored):
             self.pixel_bytes += event.pixel_bytes
 

@@ -12,8 +12,6 @@ from eezarr.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import numpy.typing as npt
-
 __all__ = ["Band", "record_dtype"]
 
 _DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
@@ -53,6 +51,6 @@ class Band:
         return np.dtype(self.dtype).newbyteorder("<")
 
 
-def record_dtype(bands: Iterable[Band]) -> npt.DTypeLike:
+def record_dtype(bands: Iterable[Band]) -> np.dtype[np.void]:
     """Return the structured type of an NPY body of these bands: one packed field per band, in this order."""
     return np.dtype([(band.name, band.wire_dtype) for band in bands])

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from eezarr.errors import InvalidInput
@@ -67,6 +67,10 @@ class Tile:
     def grid(self) -> PixelGrid:
         """The tile's own pixel grid, as the request states it; made when asked for, since most are asked for once."""
         return self.region.window(self.window)
+
+    def at(self, window: Window) -> Tile:
+        """Return a part of this tile: the same bands in another window of the region."""
+        return replace(self, window=window)
 
     def __str__(self) -> str:
         end_row, end_col = self.window.row + self.window.height, self.window.col + self.window.width
@@ -141,21 +145,23 @@ class Plan:
     @property
     def tile_bytes(self) -> int:
         """Bytes of the pixels of the largest tile, without masks: what a body holds next to its header."""
-        return self._largest.size * max(sum(band.itemsize for band in group) for group in self._groups)
+        return self.largest_tile.size * max(sum(band.itemsize for band in group) for group in self.groups)
 
     @property
     def largest_request_bytes(self) -> int:
         """Bytes of the largest request as the service counts them: pixels and mask bytes."""
-        return max(accounted_bytes(self._largest, group) for group in self._groups)
+        return max(accounted_bytes(self.largest_tile, group) for group in self.groups)
 
     @property
-    def _largest(self) -> Shape2D:
+    def largest_tile(self) -> Shape2D:
+        """The pixels of a tile that no edge cuts short, as far as the grid has one."""
         return Shape2D(min(self.tile_shape.height, self.grid.height), min(self.tile_shape.width, self.grid.width))
 
     @property
-    def _groups(self) -> list[tuple[Band, ...]]:
+    def groups(self) -> tuple[tuple[Band, ...], ...]:
+        """The bands of each request that one place takes."""
         starts = range(0, len(self.bands), self.bands_per_tile)
-        return [self.bands[start : start + self.bands_per_tile] for start in starts]
+        return tuple(self.bands[start : start + self.bands_per_tile] for start in starts)
 
     def tile(self, index: int) -> Tile:
         """Return the tile at a position: by rows, then columns, then band groups.

@@ -26,8 +26,12 @@ __all__ = ["Budget", "LayoutRequest", "Tiling", "make_plan"]
 TILES_PER_SLOT = 2
 """With fewer than two tiles a slot, the slots that finish first stand idle while the last tiles run."""
 
-WRITER_SHARE = 8
-"""Tiles' worth of memory kept back for tiles that are being written: planar copies and encoded chunks."""
+WRITER_SHARE = 4
+"""Tiles in hand beyond the slots: being written, while others are out. As many tiles' worth of memory again is kept
+back for what writing needs: planar copies and encoded chunks."""
+
+PARTS_SHARE = 1.5
+"""What a tile holds at the most, in its own bytes: asked for in parts, it holds itself and half of its parts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +54,14 @@ class Budget:
     memory_bytes: int = 2 << 30
     """Bytes that all tiles in flight may hold together."""
 
-    @property
-    def tile_bytes(self) -> int:
-        """The most that one tile may hold when every slot is used."""
-        return self.memory_bytes // (self.concurrency + WRITER_SHARE)
-
     def workers(self, tile_bytes: int) -> int:
         """Return how many tiles may be in hand at once (asked for or being written); 0 if not even one may."""
-        return max(0, min(self.concurrency + WRITER_SHARE // 2, self.memory_bytes // tile_bytes - WRITER_SHARE // 2))
+        affordable = int((self.memory_bytes - WRITER_SHARE * tile_bytes) / (PARTS_SHARE * tile_bytes))
+        return max(0, min(self.concurrency + WRITER_SHARE, affordable))
+
+    def affords(self, tile_bytes: int, tile_count: int) -> bool:
+        """Return whether so many tiles, or as many of them as there are slots, may be in hand at once."""
+        return self.workers(tile_bytes) >= min(self.concurrency, tile_count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,13 +188,14 @@ def _best_shape(
 
     Among those within 2 % of the fewest it is the squarest: a long tile reads more of the service's own blocks.
     """
-    most_pixels = min(
-        limits.max_bytes // max(pixel_cost(group) for group in groups),
-        budget.tile_bytes // max(sum(band.itemsize for band in group) for group in groups),
-    )
-    candidates = [
+    most_pixels = limits.max_bytes // max(pixel_cost(group) for group in groups)
+    pixel_bytes = max(sum(band.itemsize for band in group) for group in groups)
+    counted = [
         (-(-grid.height // shape.height) * -(-grid.width // shape.width) * len(groups), shape)
         for shape in _shapes(grid, chunk, most_pixels, limits.max_side)
+    ]
+    candidates = [
+        (count, shape) for count, shape in counted if budget.affords(_clip(shape, grid).size * pixel_bytes, count)
     ]
     for target in (TILES_PER_SLOT * budget.concurrency, budget.concurrency, 0):
         enough = [item for item in candidates if item[0] >= target]
@@ -239,7 +244,7 @@ def _check_legal(plan: Plan, limits: RequestLimits) -> None:
 
 def _check_memory(plan: Plan, budget: Budget) -> None:
     if budget.workers(plan.tile_bytes) < 1:
-        needed = plan.tile_bytes * (1 + WRITER_SHARE // 2)
+        needed = int(plan.tile_bytes * (PARTS_SHARE + WRITER_SHARE))
         raise InvalidInput(
             f"One tile holds {plan.tile_bytes} bytes; with the room to write it, that is more than the memory budget "
             f"of {budget.memory_bytes} bytes.",
