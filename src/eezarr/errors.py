@@ -105,9 +105,19 @@ class TooHeavy(ServiceRefusal):
 
 
 class StoreError(EezarrError):
-    """The store cannot be read or written; what it holds stays as it is."""
+    """The store cannot be read or written; what it holds stays as it is.
+
+    Args:
+        message: What could not be done, where.
+        hint: What to do now.
+        is_transient: Whether trying again in a moment can help.
+    """
 
     exit_code = 5
+
+    def __init__(self, message: str, *, hint: str, is_transient: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.is_transient = is_transient
 
 
 class ForeignStore(StoreError):

@@ -231,6 +231,34 @@ async def test_a_sinks_error_arrives_as_itself():
             await keeper.keep(PLAN.tile(0), truth(PLAN.tile(0)))
 
 
+async def test_a_store_that_refuses_for_a_moment_is_tried_again():
+    class Moody(RecordingSink):
+        refusals = 3
+
+        def write(self, tile, pixels):
+            if self.refusals:
+                self.refusals -= 1
+                raise StoreError("Timed out.", hint="-", is_transient=True)
+            super().write(tile, pixels)
+
+    sink, waits = Moody(), []
+    async with ThreadedKeeper.over(sink, threads=1) as keeper:
+        keeper.sleep = waits.append
+        await keeper.keep(PLAN.tile(0), truth(PLAN.tile(0)))
+    assert len(waits) == 3
+    assert sink.calls == [("write", 0), ("flush", None)]
+
+
+@pytest.mark.parametrize(("is_transient", "waits"), [(True, 4), (False, 0)])
+async def test_a_store_that_goes_on_refusing_ends_the_job(is_transient, waits):
+    sink, waited = RecordingSink(StoreError("No space left.", hint="-", is_transient=is_transient)), []
+    with pytest.raises(StoreError, match="No space"):
+        async with ThreadedKeeper.over(sink, threads=1) as keeper:
+            keeper.sleep = waited.append
+            await keeper.keep(PLAN.tile(0), truth(PLAN.tile(0)))
+    assert len(waited) == waits
+
+
 async def test_a_cancelled_keeper_waits_for_the_write_that_reads_its_buffer():
     entered, leave = threading.Event(), threading.Event()
 

@@ -209,7 +209,8 @@ def test_tiles_that_cannot_be_had_are_named_and_the_next_run_asks_for_them_only(
     assert emulator.stats().pixel_requests == asked + 3
 
 
-def test_an_interrupted_job_goes_on_where_it_was(eezarr, emulator, job, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_job_goes_on_where_it_was(eezarr, emulator, job, tmp_path, number, code):
     emulator.configure({"latency": {"base_s": 0.2}})
     small_tiles = "[store]\nchunk = 256\n[fetch]\ntile = [256, 256]"
     job(grid='native = "B2"\nregion = [-122.5, 37.4, -122.1, 37.7]', rest=small_tiles)
@@ -219,9 +220,9 @@ def test_an_interrupted_job_goes_on_where_it_was(eezarr, emulator, job, tmp_path
         events = tmp_path / "events.jsonl"
         while not events.exists() or '"TileStored"' not in events.read_text(encoding="utf-8"):
             assert process.poll() is None
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    assert process.returncode == code, err
     assert "run the same command again" in err
     stored = events.read_text(encoding="utf-8").count('"TileStored"')
     status = eezarr("status", "out.zarr", "--json").summary
@@ -237,6 +238,33 @@ def test_an_interrupted_job_goes_on_where_it_was(eezarr, emulator, job, tmp_path
             zarr.open_group(tmp_path / "out.zarr", mode="r")[band][:],
             zarr.open_group(tmp_path / "calm.zarr", mode="r")[band][:],
         )
+
+
+HANGING_JOB = """
+import asyncio
+from eezarr.cli.leaving import run_interruptibly
+
+async def work():
+    try:
+        print("waiting", flush=True)
+        await asyncio.Event().wait()
+    finally:
+        print("cancelled", flush=True)
+        await asyncio.Event().wait()
+
+run_interruptibly(work())
+"""
+
+
+def test_a_second_interrupt_leaves_at_once(tmp_path):
+    command = [sys.executable, "-c", HANGING_JOB]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "cancelled\n"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
 
 
 def test_a_plan_asks_for_metadata_only(eezarr, emulator, tmp_path):
@@ -287,6 +315,14 @@ def test_verify_finds_what_was_altered(eezarr, emulator, job, tmp_path):
     ended = eezarr("verify", "out.zarr", "--json")
     assert ended.code == 5
     assert ended.summary == {"checked": 1, "altered": [0]}
+    assert "--repair" in one_line(ended)
+    assert eezarr("fetch", "job.toml", "--api-url", emulator.url).code == 0
+    assert eezarr("verify", "out.zarr").code == 5
+    asked = emulator.stats().pixel_requests
+    repaired = eezarr("fetch", "job.toml", "--api-url", emulator.url, "--repair", "--json")
+    assert repaired.summary["tiles"] == {"total": 1, "written": 1, "resumed": 0, "failed": 0}
+    assert emulator.stats().pixel_requests == asked + 1
+    assert eezarr("verify", "out.zarr").code == 0
 
 
 def test_the_schema_names_every_key_of_the_shipped_jobs(eezarr):

@@ -28,6 +28,7 @@ def fetch(
     *,
     credentials: Credentials | Path | str | None = None,
     overwrite: bool = False,
+    repair: bool = False,
     observe: Observer = lambda _: None,
 ) -> Report:
     """Run a job, or resume it; see `run_job`.
@@ -36,13 +37,16 @@ def fetch(
         job: A job, or the path of a job file.
         credentials: A google-auth object, the path of a key file, `anonymous`, or None to search.
         overwrite: Whether to delete another Zarr group that is at the output.
+        repair: Whether to read stored tiles first, and fetch those again that are not what was stored.
         observe: Told of every event, in the thread that runs the job.
 
     Raises:
         Incomplete: If tiles could not be had; its report names each.
         EezarrError: If the job had to stop; what is stored stays, and the same job resumes.
     """
-    return run_to_end(run_job(load_job(job), credentials=credentials, overwrite=overwrite, observe=observe))
+    return run_to_end(
+        run_job(load_job(job), credentials=credentials, overwrite=overwrite, repair=repair, observe=observe)
+    )
 
 
 def plan_job(job: Job | Path | str, *, credentials: Credentials | Path | str | None = None) -> JobPlan:

@@ -114,14 +114,21 @@ class Client(Service):
         plan = plan_for(named, grid, bands, store=store or StoreOptions(), fetch=self.options, output=output)
         return await self.fetch_plan(named, plan, output, overwrite=overwrite)
 
-    async def fetch_plan(self, image: Image, plan: Plan, output: str, *, overwrite: bool = False) -> Report:
-        """Fetch a plan's missing tiles into its store; see `fetch`."""
+    async def fetch_plan(
+        self, image: Image, plan: Plan, output: str, *, overwrite: bool = False, repair: bool = False
+    ) -> Report:
+        """Fetch a plan's missing tiles into its store; see `fetch`.
+
+        With `repair`, stored tiles are read first, and those that are not what was stored are missing, too.
+        """
         clock = asyncio.get_running_loop().time
         start_s, start_bytes = clock(), self._open().service.transport.received_bytes
         tally = Tally()
         sink = await asyncio.to_thread(
             ZarrSink.create, plan, output, image_info=image.describe(), now=datetime.now(UTC), overwrite=overwrite
         )
+        if repair:
+            await asyncio.to_thread(sink.unmark_altered)
         resumed = sink.stored_count
         self._tell(
             JobStarted(output=output, tiles_total=plan.tile_count, tiles_resumed=resumed, pixel_bytes=plan.pixel_bytes)

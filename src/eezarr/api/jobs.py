@@ -71,6 +71,7 @@ async def run_job(
     *,
     credentials: Credentials | Path | str | None = None,
     overwrite: bool = False,
+    repair: bool = False,
     observe: Observer = lambda _: None,
 ) -> Report:
     """Run a job, or resume it.
@@ -84,7 +85,7 @@ async def run_job(
     """
     async with Client(project=job.project, credentials=credentials, options=job.fetch, observe=observe) as client:
         resolved = await resolve(job, client, is_probing=True)
-        return await client.fetch_plan(resolved.image, resolved.plan, job.output, overwrite=overwrite)
+        return await client.fetch_plan(resolved.image, resolved.plan, job.output, overwrite=overwrite, repair=repair)
 
 
 def _estimate(plan: Plan, job: Job) -> Estimate:

@@ -92,6 +92,9 @@ def plan(
 def fetch(
     job: JobFile,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete another Zarr group that is there.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Read what is stored first, and fetch again what is not as it was stored.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout.")] = False,
     events: Annotated[
         Path | None, typer.Option("--events", metavar="FILE", help="Append every event as a JSON line.")
@@ -105,7 +108,12 @@ def fetch(
     from eezarr.cli.fetching import run_fetch
 
     run_fetch(
-        _job(job, output, api_url, max_concurrency), overwrite=overwrite, as_json=as_json, events=events, quiet=quiet
+        _job(job, output, api_url, max_concurrency),
+        overwrite=overwrite,
+        repair=repair,
+        as_json=as_json,
+        events=events,
+        quiet=quiet,
     )
 
 

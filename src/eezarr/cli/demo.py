@@ -8,7 +8,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from eezarr.api import fetch
+from eezarr.api import run_job
+from eezarr.cli.leaving import run_interruptibly
 from eezarr.cli.progress import showing_progress
 from eezarr.config import Job
 from eezarr.errors import StoreError, Unreachable
@@ -69,7 +70,7 @@ def run_demo(folder: Path) -> None:
         )
         job = Job.load(job_file).replaced(api_url=url)
         with showing_progress(quiet=False) as observe:
-            report = fetch(job, credentials=key, overwrite=True, observe=observe)
+            report = run_interruptibly(run_job(job, credentials=key, overwrite=True, observe=observe))
     store = open_store(str(output))
     write_picture(store, picture, bands=default_bands(store.plan.bands), size=1024)
     _say(_account(report))

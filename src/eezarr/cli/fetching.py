@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from eezarr.api import fetch
+from eezarr.api import run_job
+from eezarr.cli.leaving import run_interruptibly
 from eezarr.cli.progress import showing_progress
 from eezarr.errors import EezarrError, Incomplete, InvalidInput
 from eezarr.events import as_record
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["run_fetch"]
 
 
-def run_fetch(job: Job, *, overwrite: bool, as_json: bool, events: Path | None, quiet: bool) -> None:
+def run_fetch(job: Job, *, overwrite: bool, repair: bool, as_json: bool, events: Path | None, quiet: bool) -> None:
     """Run a job to its end; the summary goes to stdout.
 
     Raises:
@@ -37,7 +38,7 @@ def run_fetch(job: Job, *, overwrite: bool, as_json: bool, events: Path | None, 
                 record(event)
                 show(event)
 
-            report = fetch(job, overwrite=overwrite, observe=observe)
+            report = run_interruptibly(run_job(job, overwrite=overwrite, repair=repair, observe=observe))
     except Incomplete as error:
         if isinstance(error.report, Report):
             _print(error.report, as_json=as_json)

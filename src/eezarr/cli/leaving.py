@@ -1,55 +1,82 @@
-"""How a command ends: one line for an error, and an exit code that says what kind it was."""
+"""How a command ends: one line for an error, an exit code that says what kind it was, and two ways out of a job.
+
+The first SIGINT or SIGTERM cancels what runs: requests in flight are dropped, what is being written is finished, marks
+are flushed. A second one leaves at once.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import os
 import signal
 import sys
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 from eezarr.errors import EezarrError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FrameType
+    from collections.abc import Callable, Coroutine
 
-__all__ = ["guarded", "one_line"]
+__all__ = ["guarded", "one_line", "run_interruptibly"]
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
-INTERRUPTED = 130
-TERMINATED = 143
-"""128 + the signal's number, as shells count."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """Let a command end by our errors and by signals as the exit codes promise.
-
-    The first SIGINT or SIGTERM cancels what runs: requests in flight are dropped, marks are flushed. A second leaves
-    at once.
-    """
+    """Let a command end by our errors as their exit codes promise."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        terminated: list[int] = []
-
-        def on_terminate(number: int, _frame: FrameType | None) -> None:
-            terminated.append(number)
-            signal.raise_signal(signal.SIGINT)
-
-        signal.signal(signal.SIGTERM, on_terminate)
         try:
             command(*args, **kwargs)
         except EezarrError as error:
             sys.stderr.write(f"error: {one_line(error)}\n")
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
-            sys.stderr.write("interrupted: what is stored stays; run the same command again to go on\n")
-            sys.exit(TERMINATED if terminated else INTERRUPTED)
+            _leave(signal.SIGINT)
 
     return run
+
+
+def run_interruptibly(work: Coroutine[None, None, T]) -> T:
+    """Run a job to its end and return what it returns; interrupted, leave with 128 + the signal's number."""
+    received: list[signal.Signals] = []
+
+    async def watched() -> T:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+
+        def on_signal(number: signal.Signals) -> None:
+            if received:
+                os._exit(128 + number)
+            received.append(number)
+            task.cancel()
+
+        for number in SIGNALS:
+            loop.add_signal_handler(number, on_signal, number)
+        try:
+            return await work
+        finally:
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+
+    try:
+        return asyncio.run(watched())
+    except asyncio.CancelledError:
+        if not received:
+            raise
+        _leave(received[0])
 
 
 def one_line(error: EezarrError) -> str:
     """Return an error's message and hint as one line."""
     return " ".join(str(error).split())
+
+
+def _leave(number: signal.Signals) -> NoReturn:
+    sys.stderr.write("interrupted: what is stored stays; run the same command again to go on\n")
+    sys.exit(128 + number)

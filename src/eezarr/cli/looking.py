@@ -65,7 +65,7 @@ def print_verification(store: str, *, as_json: bool) -> None:
     if altered:
         raise StoreError(
             f"{len(altered)} tiles of {job.url} are not what was stored.",
-            hint="Fetch the store anew, with --overwrite.",
+            hint="Run its job with --repair: it fetches these tiles again.",
         )
 
 

@@ -11,28 +11,36 @@ heavy says nothing about the next.
 from __future__ import annotations
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ParamSpec, Protocol
+
+import tenacity
 
 from eezarr.engine.buffers import BufferPool
 from eezarr.engine.tasks import task_group
-from eezarr.errors import EezarrError, Retryable, ServiceRefusal, TooHeavy
+from eezarr.errors import EezarrError, Retryable, ServiceRefusal, StoreError, TooHeavy
 from eezarr.events import TileFailed, TileStored
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
     from eezarr.engine.reading import TileReader
     from eezarr.events import Observer
     from eezarr.plan import Tile
     from eezarr.protocols import Pixels, Sink
 
+P = ParamSpec("P")
+
 __all__ = ["Failure", "Keeper", "ThreadedKeeper", "run_tiles"]
 
 FLUSH_INTERVAL_S = 1.0
 """Marks are made durable this often: after a crash, at most this many seconds' tiles are asked for again."""
+
+STORE_ATTEMPTS = 5
+"""Tries of a write that the storage refuses for a moment; object stores' own clients have tried for minutes before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,19 +134,38 @@ class _Run:
 
 @dataclass(slots=True)
 class ThreadedKeeper:
-    """A `Sink` behind a few threads: encoding and writing leave the loop free."""
+    """A `Sink` behind a few threads: encoding and writing leave the loop free.
+
+    What the storage refuses for a moment is tried again a few times, in the thread, where nobody else waits.
+    """
 
     sink: Sink
     executor: ThreadPoolExecutor
+    sleep: Callable[[float], None] = time.sleep
+    """Waits between tries, in the writer's thread; tests replace it."""
 
     async def keep(self, tile: Tile, pixels: Pixels) -> None:
         """Write the tile in a thread. Cancelled, it still waits for the write, which reads the caller's buffer."""
-        write = asyncio.get_running_loop().run_in_executor(self.executor, self.sink.write, tile, pixels)
+        write = asyncio.get_running_loop().run_in_executor(self.executor, self._persist, self.sink.write, tile, pixels)
         try:
             await asyncio.shield(write)
         except asyncio.CancelledError:
             await asyncio.wait([write])
             raise
+
+    def flush(self) -> None:
+        """Flush the sink's notes; blocks."""
+        self._persist(self.sink.flush)
+
+    def _persist(self, work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, StoreError) and error.is_transient),
+            stop=tenacity.stop_after_attempt(STORE_ATTEMPTS),
+            wait=tenacity.wait_random_exponential(multiplier=0.5, max=10),
+            sleep=self.sleep,
+            reraise=True,
+        )
+        retrying(work, *args, **kwargs)
 
     @classmethod
     @asynccontextmanager
@@ -149,16 +176,17 @@ class ThreadedKeeper:
             StoreError: If a flush fails: what was stored since the last one would be asked for again.
         """
         with ThreadPoolExecutor(threads, thread_name_prefix="eezarr-write") as executor:
+            keeper = cls(sink, executor)
             try:
                 async with task_group() as group:
-                    flushing = group.create_task(_flush_regularly(sink))
-                    yield cls(sink, executor)
+                    flushing = group.create_task(keeper.flush_regularly())
+                    yield keeper
                     flushing.cancel()
             finally:
-                await asyncio.to_thread(sink.flush)
+                await asyncio.to_thread(keeper.flush)
 
-
-async def _flush_regularly(sink: Sink) -> None:
-    while True:
-        await asyncio.sleep(FLUSH_INTERVAL_S)
-        await asyncio.to_thread(sink.flush)
+    async def flush_regularly(self) -> None:
+        """Flush every second, until cancelled."""
+        while True:
+            await asyncio.sleep(FLUSH_INTERVAL_S)
+            await asyncio.to_thread(self.flush)

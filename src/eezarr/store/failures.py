@@ -39,6 +39,19 @@ _HINTS = {
     errno.EMFILE: "Raise the limit of open files (`ulimit -n`), or lower max_concurrency; the same command resumes.",
 }
 
+_TRANSIENT = {
+    errno.EAGAIN,
+    errno.EBUSY,
+    errno.EINTR,
+    errno.EIO,
+    errno.ENETRESET,
+    errno.ENETUNREACH,
+    errno.ECONNRESET,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+}
+"""What a network file system answers now and then; obstore's `GenericError` is what is left after its own retries."""
+
 
 @contextmanager
 def storage_errors(url: str, doing: str) -> Iterator[None]:
@@ -57,11 +70,22 @@ def storage_errors(url: str, doing: str) -> Iterator[None]:
     except EezarrError:
         raise
     except (OSError, RuntimeError, ValueError, BaseZarrError) as error:
-        raise StoreError(f"Cannot {doing} in {url}: {_summary(error)}.", hint=_hint(error)) from error
+        raise _translated(error, url, doing) from error
     except Exception as error:
         if not _is_obstore(error):
             raise
-        raise StoreError(f"Cannot {doing} in {url}: {_summary(error)}.", hint=_hint(error)) from error
+        raise _translated(error, url, doing) from error
+
+
+def _translated(error: Exception, url: str, doing: str) -> StoreError:
+    message = f"Cannot {doing} in {url}: {_summary(error)}."
+    return StoreError(message, hint=_hint(error), is_transient=_is_transient(error))
+
+
+def _is_transient(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _TRANSIENT
+    return _is_obstore(error) and type(error).__name__ == "GenericError"
 
 
 def _is_obstore(error: Exception) -> bool:

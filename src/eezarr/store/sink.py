@@ -16,6 +16,7 @@ from eezarr.store.location import locate
 from eezarr.store.marks import Marks
 from eezarr.store.planar import ScratchPool, blocks, checksum, deinterleave
 from eezarr.store.record import read_record
+from eezarr.store.stored import StoredJob
 
 if TYPE_CHECKING:
     import os
@@ -156,9 +157,18 @@ class ZarrSink:
         """
         self._marks.flush()
 
-    def unmark(self, index: int) -> None:
-        """Take a tile for missing, such as one that `StoredJob.verify` found altered."""
-        self._marks.unmark(index)
+    def unmark_altered(self) -> int:
+        """Take stored tiles whose pixels are not what was stored for missing, durably; return how many there are.
+
+        Raises:
+            StoreError: If the storage fails.
+        """
+        stored = StoredJob(location=self._location, record=self._record, marks=self._marks, arrays=self._arrays)
+        altered = [tile.index for tile in stored.verify()]
+        for index in altered:
+            self._marks.unmark(index)
+        self.flush()
+        return len(altered)
 
     def finish(self, now: datetime) -> bool:
         """Flush, note the job as complete if every tile is stored, and consolidate the metadata.
