@@ -10,13 +10,24 @@ import json
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias, get_args
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
 from eezarr.errors import InvalidInput
 
-__all__ = ["FetchOptions", "GridOptions", "ImageOptions", "Job", "LimitOptions", "MaskOptions", "StoreOptions"]
+__all__ = [
+    "ExportJob",
+    "ExportOptions",
+    "FetchOptions",
+    "GridOptions",
+    "ImageOptions",
+    "Job",
+    "LimitOptions",
+    "MaskOptions",
+    "PixelJob",
+    "StoreOptions",
+]
 
 Positive = Annotated[int, Field(gt=0)]
 PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -133,6 +144,8 @@ class FetchOptions(_Section):
     """Seconds for one tile, waits included."""
     memory: ByteSize = ByteSize(2 << 30)
     """The most that tiles in flight may hold."""
+    hedge: bool = False
+    """Ask for a tile that is far slower than its peers a second time (at most 2 % more requests)."""
     gzip: bool = False
     """Ask for compressed bodies."""
     workload_tag: str | None = Field(default=None, pattern=r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$")
@@ -148,17 +161,94 @@ class FetchOptions(_Section):
         return {"api_url": url, **data} if url and isinstance(data, dict) else data
 
 
-class Job(_Section):
-    """A checked job: what to read, on which grid, where to store it, and how to fetch."""
+Pyramiding: TypeAlias = Literal["MEAN", "SAMPLE", "MIN", "MAX", "MODE", "MEDIAN"]
 
-    output: str
-    """A path, or a file://, s3://, gs:// or az:// URL."""
+
+class GeoTiffSection(_Section):
+    """How an export writes GeoTIFF files."""
+
+    cloud_optimized: bool = False
+    tile_size: Positive = 256
+    """Pixels per side of the tiles in a file."""
+    file_shape: tuple[Positive, Positive] | None = None
+    """Height and width of one file, whole tiles; default: as large as the service makes them."""
+    skip_empty: bool = False
+    """Leave out files that are masked throughout."""
+    no_data: Number | None = None
+    """What masked pixels become; default: as the service writes them."""
+
+
+class TfRecordSection(_Section):
+    """How an export writes TFRecord files."""
+
+    patch: tuple[Positive, Positive]
+    """Height and width of a patch."""
+    margin: tuple[Positive, Positive] | None = None
+    """Height and width that a patch shares with its neighbours."""
+    compress: bool = False
+    max_bytes: Positive | None = None
+    """The most that a file may have before compression."""
+    default_value: Number | None = None
+    """What masked pixels become in partly masked patches; default 0."""
+    tensor_depths: dict[str, Positive] = {}
+    """Lengths of array bands, by band."""
+    sequence_data: bool = False
+    collapse_bands: bool = False
+    max_masked_ratio: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The most of a patch that may be masked."""
+
+
+class ExportOptions(_Section):
+    """A batch export, for `eezarr export`: files in Cloud Storage or Drive, or an asset."""
+
+    destination: Literal["cloud-storage", "drive", "asset"]
+    bucket: str | None = None
+    """For cloud-storage: the bucket's name."""
+    folder: str | None = None
+    """For drive: the folder's name; default: the root."""
+    prefix: str | None = None
+    """For files: what their names begin with."""
+    asset: str | None = None
+    """For an asset: `projects/P/assets/...`."""
+    overwrite: bool = False
+    """For an asset: replace one that is there."""
+    pyramiding: Pyramiding = "MEAN"
+    """For an asset: how coarser levels are made."""
+    pyramiding_overrides: dict[str, Pyramiding] = {}
+    """For an asset: the same, for single bands."""
+    geotiff: GeoTiffSection | None = None
+    """For files: GeoTIFF, which is the default."""
+    tfrecord: TfRecordSection | None = None
+    """For files: TFRecord."""
+    description: Annotated[str, Field(max_length=100)] = ""
+    """What the list of operations shows."""
+    max_pixels: Positive = 100_000_000
+    """A guard against larger exports than intended."""
+    priority: Annotated[int, Field(ge=0, le=9999)] | None = None
+    """Higher is sooner; default 100. Other values are for paid projects."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        needed = {"cloud-storage": ("bucket", "prefix"), "drive": ("prefix",), "asset": ("asset",)}[self.destination]
+        missing = [name for name in needed if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"{self.destination} needs {' and '.join(missing)}")
+        optional = ("folder", "geotiff", "tfrecord") if self.destination == "drive" else ("geotiff", "tfrecord")
+        kept = {*needed, *(() if self.destination == "asset" else optional)}
+        every = ("bucket", "folder", "prefix", "asset", "geotiff", "tfrecord")
+        _none_of(self, self.destination, tuple(name for name in every if name not in kept))
+        if self.geotiff is not None:
+            _none_of(self, "geotiff", ("tfrecord",))
+        return self
+
+
+class PixelJob(_Section):
+    """What every job has: what to read, on which grid, and how to ask."""
+
     project: str | None = None
     """Default: EARTHENGINE_PROJECT, GOOGLE_CLOUD_PROJECT, else what the credentials name."""
     image: ImageOptions
     grid: GridOptions
-    mask: MaskOptions = MaskOptions()
-    store: StoreOptions = StoreOptions()
     fetch: FetchOptions = Field(default_factory=lambda: FetchOptions.model_validate({}))
     folder: Path = Field(default=Path(), exclude=True)
     """Where the job file lies; paths of other files start here."""
@@ -214,10 +304,33 @@ class Job(_Section):
         return self.folder / path
 
 
+class Job(PixelJob):
+    """A checked job of `eezarr fetch`: pixels into a store."""
+
+    output: str
+    """A path, or a file://, s3://, gs:// or az:// URL."""
+    mask: MaskOptions = MaskOptions()
+    store: StoreOptions = StoreOptions()
+    export: ExportOptions | None = None
+    """For `eezarr export` only."""
+
+
+class ExportJob(PixelJob):
+    """A checked job of `eezarr export`: needs no output. The same file may serve `eezarr fetch`, too."""
+
+    export: ExportOptions
+    output: str | None = None
+    """For `eezarr fetch` only."""
+    mask: MaskOptions = MaskOptions()
+    store: StoreOptions = StoreOptions()
+
+
 def json_schema() -> str:
     """Return the JSON Schema of a job file."""
     schema = Job.model_json_schema()
     schema["properties"].pop("folder")
+    schema["required"].remove("output")
+    schema["anyOf"] = [{"required": ["output"]}, {"required": ["export"]}]
     return json.dumps(schema, indent=2)
 
 
@@ -247,9 +360,8 @@ def _explain(model: type[BaseModel], problem: object) -> str:
 def _nearest(model: type[BaseModel], path: list[str]) -> str:
     for part in path[:-1]:
         annotation = model.model_fields[part].annotation
-        assert isinstance(annotation, type)
-        assert issubclass(annotation, BaseModel)
-        model = annotation
+        sections = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+        model = next(kind for kind in sections if issubclass(kind, BaseModel))
     names = [name for name in model.model_fields if name != "folder"]
     close = get_close_matches(path[-1], names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; the keys here are {', '.join(names)}"

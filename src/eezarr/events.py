@@ -12,6 +12,7 @@ from typing import TypeAlias
 __all__ = [
     "Answered",
     "Event",
+    "Hedged",
     "JobEnded",
     "JobStarted",
     "LimitChanged",
@@ -99,6 +100,14 @@ class TileSplit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hedged:
+    """A tile is far slower than its peers, and is asked for a second time."""
+
+    tile: int
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TileFailed:
     """A tile could not be had; the others go on."""
 
@@ -117,7 +126,16 @@ class JobEnded:
 
 
 Event: TypeAlias = (
-    JobStarted | Answered | Waiting | LimitChanged | Restricted | TileStored | TileSplit | TileFailed | JobEnded
+    JobStarted
+    | Answered
+    | Waiting
+    | LimitChanged
+    | Restricted
+    | TileStored
+    | TileSplit
+    | Hedged
+    | TileFailed
+    | JobEnded
 )
 
 Observer: TypeAlias = Callable[[Event], None]

@@ -13,7 +13,7 @@ from eezarr.api.resolving import plan_for
 from eezarr.api.service import Service
 from eezarr.config import StoreOptions
 from eezarr.earthengine import PixelSource, body_capacity
-from eezarr.engine import ThreadedKeeper, TileReader, run_tiles
+from eezarr.engine import HedgedSource, ThreadedKeeper, TileReader, run_tiles
 from eezarr.errors import Incomplete
 from eezarr.events import JobEnded, JobStarted
 from eezarr.outputs.report import Report, Tally, missing_tiles
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from eezarr.events import Event, Observer
     from eezarr.grid import PixelGrid
     from eezarr.plan import Band, Plan, Tile
+    from eezarr.protocols import Source
 
 __all__ = ["Client"]
 
@@ -176,8 +177,11 @@ class Client(Service):
             self._tell(event)
 
         budget = Budget(concurrency=self.options.max_concurrency, memory_bytes=int(self.options.memory))
+        source: Source = PixelSource(link.service, image)
+        if self.options.hedge:
+            source = HedgedSource(source=source, gate=link.asker.gate, observe=observe)
         reader = TileReader(
-            source=PixelSource(link.service, image),
+            source=source,
             asker=replace(link.asker, observe=observe),
             unit=plan.layout.chunk,
             body_bytes=lambda part: body_capacity(part.bands, part.window.shape),

@@ -1,0 +1,112 @@
+"""Stragglers: a request far slower than its peers is asked a second time, and the first answer wins.
+
+Rule: second askings are at most 2 % of all requests, so that hedging cannot become load when the service is slow for
+everybody. The second one passes the gate like any other. Whoever loses is cancelled before the winner is handed on, so
+nothing writes to memory that is lent again.
+
+Source: Dean and Barroso, The Tail at Scale, https://research.google/pubs/the-tail-at-scale/
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eezarr.events import Hedged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eezarr.engine.gate import Gate
+    from eezarr.events import Observer
+    from eezarr.plan import Tile
+    from eezarr.protocols import Buffer, Pixels, Source
+
+__all__ = ["HedgedSource", "Patience"]
+
+SHARE = 0.02
+SLOWNESS = 2.0
+"""A straggler takes this many times what nine of ten requests take."""
+
+ENOUGH = 20
+"""Answers before anything is known to be usual."""
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long a request may take before it counts as a straggler; pure."""
+
+    _times_s: deque[float] = field(default_factory=lambda: deque(maxlen=200))
+    _answers: int = 0
+    _seconds: int = 0
+
+    def on_answer(self, seconds: float) -> None:
+        """Note how long an answer took."""
+        self._answers += 1
+        self._times_s.append(seconds)
+
+    def limit_s(self) -> float | None:
+        """Return after how long to ask again; None while nothing is known to be usual."""
+        if len(self._times_s) < ENOUGH:
+            return None
+        return SLOWNESS * sorted(self._times_s)[len(self._times_s) * 9 // 10]
+
+    def take_second(self) -> bool:
+        """Return whether another second asking is within the share; if so, it is counted."""
+        if self._seconds + 1 > SHARE * self._answers:
+            return False
+        self._seconds += 1
+        return True
+
+
+@dataclass(slots=True, kw_only=True)
+class HedgedSource:
+    """A source that asks for stragglers a second time."""
+
+    source: Source
+    gate: Gate
+    observe: Observer
+    patience: Patience = field(default_factory=Patience)
+    clock: Callable[[], float] = field(default_factory=lambda: asyncio.get_running_loop().time)
+
+    async def read(self, tile: Tile, buffer: Buffer) -> Pixels:
+        """Ask once, or twice if the first is slow; see `Source.read`.
+
+        Raises:
+            EezarrError: What the first asking failed with, unless the second succeeded before.
+        """
+        start_s = self.clock()
+        limit_s = self.patience.limit_s()
+        if limit_s is None:
+            pixels = await self.source.read(tile, buffer)
+        else:
+            pixels = await self._read_patiently(tile, buffer, limit_s)
+        self.patience.on_answer(self.clock() - start_s)
+        return pixels
+
+    async def _read_patiently(self, tile: Tile, buffer: Buffer, limit_s: float) -> Pixels:
+        asking = {asyncio.ensure_future(self.source.read(tile, buffer))}
+        (first,) = asking
+        try:
+            done, _ = await asyncio.wait(asking, timeout=limit_s)
+            if not done and self.patience.take_second():
+                self.observe(Hedged(tile=tile.index, after_s=limit_s))
+                asking.add(asyncio.ensure_future(self._read_again(tile, buffer.size)))
+            while not first.done():
+                done, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+                second = next((task for task in done if task is not first), None)
+                if second is not None and second.exception() is None:
+                    return second.result()
+            return first.result()
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+
+    async def _read_again(self, tile: Tile, size: int) -> Pixels:
+        async with self.gate.slot():
+            return await self.source.read(tile, np.empty(size, np.uint8))
