@@ -102,6 +102,8 @@ class MaskOptions(_Section):
 
     mode: Literal["none"] = "none"
     """`none`: as the service answers, which is zero or whatever lies under the mask."""
+    fill: int | float | None = None
+    """What masked pixels become; not used by the mode `none`."""
 
 
 class StoreOptions(_Section):
@@ -115,6 +117,14 @@ class StoreOptions(_Section):
     """A tile is one stored object per array: fewer objects, which GDAL reads from 3.13 on."""
     compressor: Literal["auto", "zstd", "none"] = "auto"
     """`auto`: blosc lz4, bitshuffle for 1- and 2-byte types, shuffle for the rest."""
+    format: Literal[2, 3] = 3
+    """Zarr format; 2 for readers that know no v3 (GDAL before 3.12)."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.format == 2 and self.shard:
+            raise ValueError("Zarr format 2 has no shards: leave out shard, or use format = 3")
+        return self
 
 
 class LimitOptions(_Section):
@@ -146,8 +156,8 @@ class FetchOptions(_Section):
     """The most that tiles in flight may hold."""
     hedge: bool = False
     """Ask for a tile that is far slower than its peers a second time (at most 2 % more requests)."""
-    gzip: bool = False
-    """Ask for compressed bodies."""
+    gzip: bool | Literal["auto"] = "auto"
+    """Ask for compressed bodies; `auto`: where the network is measured to be what binds."""
     workload_tag: str | None = Field(default=None, pattern=r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$")
     """A label for the project's usage reports."""
     limits: LimitOptions = LimitOptions()

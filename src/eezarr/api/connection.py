@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -50,6 +51,7 @@ class Connection:
         options: Concurrency, rate, retries, memory.
         api_url: The service, instead of the options'.
         observe: Told of every `Event`, in the loop's thread.
+        sleep: Waits so many seconds: between attempts, and between looks at an operation.
 
     Raises:
         AccessDenied: On entering, if no credentials or no project are found.
@@ -64,12 +66,14 @@ class Connection:
         options: FetchOptions | None = None,
         api_url: str | None = None,
         observe: Observer = lambda _: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.options = options or FetchOptions()
         self._project = project
         self._credentials = credentials
         self._api_url = api_url or self.options.api_url
         self._tell = observe
+        self._sleep = sleep
         self._is_restricted = False
         self._closing = AsyncExitStack()
         self._link: Link | None = None
@@ -79,7 +83,7 @@ class Connection:
             project=self._project,
             credentials=self._credentials,
             api_url=self._api_url,
-            is_gzip=self.options.gzip,
+            gzip=self.options.gzip,
             workload_tag=self.options.workload_tag,
             on_restricted=self._on_restricted,
         )
@@ -91,7 +95,11 @@ class Connection:
         )
         policy = RetryPolicy(attempts=self.options.attempts, deadline_s=self.options.deadline_s)
         asker = Asker(
-            gate=gate, policy=policy, observe=self._tell, is_in_contact=lambda: service.transport.has_answered
+            gate=gate,
+            policy=policy,
+            observe=self._tell,
+            is_in_contact=lambda: service.transport.has_answered,
+            sleep=self._sleep,
         )
         self._link = Link(service=service, asker=asker)
         return self

@@ -21,11 +21,11 @@ from eezarr.store import recorded_tiling
 if TYPE_CHECKING:
     from eezarr.api.client import Client
     from eezarr.api.describing import DescribedImage
-    from eezarr.config import FetchOptions, GridOptions, Job, LimitOptions, StoreOptions
+    from eezarr.config import FetchOptions, GridOptions, Job, LimitOptions, PixelJob, StoreOptions
     from eezarr.grid.region import Region
     from eezarr.plan import Band, Plan
 
-__all__ = ["ResolvedJob", "image_of", "plan_for", "resolve"]
+__all__ = ["ResolvedJob", "image_of", "plan_for", "resolve", "resolve_pixels"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,16 +49,21 @@ async def resolve(job: Job, client: Client, *, is_probing: bool) -> ResolvedJob:
         InvalidInput: If the job cannot be: no such file, an empty region, one outside the asset.
         ServiceRefusal: If the service knows no such asset, band or function.
     """
-    image, region = image_of(job), _region(job)
-    described = await describe(client, image)
-    if job.grid.native is not None:
-        grid = _native_grid(described, job.grid, region)
-    else:
-        grid = _own_grid(job.grid, region)
-        described.require_overlap(grid)
+    described, grid = await resolve_pixels(job, client)
     bands = await typed_bands(client, described, grid, is_probing=is_probing)
     plan = plan_for(described.image, grid, bands, store=job.store, fetch=job.fetch, output=job.output)
     return ResolvedJob(image=described.image, plan=plan)
+
+
+async def resolve_pixels(job: PixelJob, client: Client) -> tuple[DescribedImage, PixelGrid]:
+    """Return the job's image and its grid, from metadata; see `resolve`."""
+    image, region = image_of(job), _region(job)
+    described = await describe(client, image)
+    if job.grid.native is not None:
+        return described, _native_grid(described, job.grid, region)
+    grid = _own_grid(job.grid, region)
+    described.require_overlap(grid)
+    return described, grid
 
 
 def plan_for(
@@ -75,7 +80,13 @@ def plan_for(
     Raises:
         InvalidInput: If no legal plan exists with these options.
     """
-    layout = LayoutRequest(kind=store.layout, chunk=store.chunk, is_sharded=store.shard, compressor=store.compressor)
+    layout = LayoutRequest(
+        kind=store.layout,
+        chunk=store.chunk,
+        is_sharded=store.shard,
+        compressor=store.compressor,
+        zarr_format=store.format,
+    )
     budget = Budget(concurrency=fetch.max_concurrency, memory_bytes=int(fetch.memory))
     limits = _limits(image.limits, fetch.limits)
     tile = None if fetch.tile == "auto" else Shape2D(*fetch.tile)
@@ -85,7 +96,7 @@ def plan_for(
     return plan if recorded is None or recorded[0] != plan.fingerprint else make(recorded=recorded[1])
 
 
-def image_of(job: Job) -> Image:
+def image_of(job: PixelJob) -> Image:
     """Return the image that a job names.
 
     Raises:
@@ -107,7 +118,7 @@ def image_of(job: Job) -> Image:
     return Image.expression(_recipe(job, options.python), bands=options.bands)
 
 
-def _recipe(job: Job, recipe: str) -> object:
+def _recipe(job: PixelJob, recipe: str) -> object:
     """Run `file.py:function` and return what it returns."""
     file, _, function = recipe.rpartition(":")
     path = job.folder / file
@@ -129,7 +140,7 @@ def _recipe(job: Job, recipe: str) -> object:
         ) from error
 
 
-def _region(job: Job) -> Region | None:
+def _region(job: PixelJob) -> Region | None:
     region = job.grid.region
     if region is None or isinstance(region, tuple):
         return region

@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING
 
 from eezarr.earthengine.catalogue import AssetBand, AssetInfo, parse_asset
 from eezarr.earthengine.codec import body_capacity, decode_pixels, describe_npy
+from eezarr.earthengine.exportfiles import GeoTiffOptions, TfRecordOptions
 from eezarr.earthengine.expression import Expression, load_expression, parse_expression, select
 from eezarr.earthengine.image import Image, PixelMethod
+from eezarr.earthengine.listing import ImageQuery
 from eezarr.earthengine.names import asset_id, asset_name, project_name
+from eezarr.earthengine.pixelrequest import PartialGrid, PixelRequest
+from eezarr.earthengine.visualization import Visualization
 
 if TYPE_CHECKING:
     from eezarr.earthengine.client import EarthEngine, PixelSource, PreparedImage

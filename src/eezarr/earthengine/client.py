@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from eezarr.earthengine.auth import Credentials
     from eezarr.earthengine.catalogue import AssetInfo
+    from eezarr.earthengine.compression import GzipMode
     from eezarr.earthengine.image import Image
     from eezarr.earthengine.session import Timeouts
     from eezarr.grid import PixelGrid
@@ -78,8 +79,10 @@ class EarthEngine:
             )
         self.project = project
         self.transport = transport
-        self._project_name = project_name(project)
-        self._constant: dict[str, object] = {} if workload_tag is None else {"workloadTag": workload_tag}
+        self.parent = project_name(project)
+        """`projects/P`: what computations, thumbnails, exports and operations belong to."""
+        self.constant: dict[str, object] = {} if workload_tag is None else {"workloadTag": workload_tag}
+        """What every request that computes holds."""
 
     @classmethod
     async def connect(
@@ -89,7 +92,7 @@ class EarthEngine:
         credentials: Credentials | Path | str | None = None,
         api_url: str = HIGH_VOLUME_URL,
         timeouts: Timeouts | None = None,
-        is_gzip: bool = False,
+        gzip: GzipMode = False,
         workload_tag: str | None = None,
         on_restricted: Callable[[], None] | None = None,
     ) -> Self:
@@ -100,7 +103,7 @@ class EarthEngine:
             credentials: A google-auth object, a key file's path, `anonymous`, or None to search.
             api_url: Base URL of the service.
             timeouts: How long silence is borne.
-            is_gzip: Whether to ask for compressed bodies.
+            gzip: Whether to ask for compressed bodies: always, never, or where it is measured to pay.
             workload_tag: Tag under which the project's usage is reported.
             on_restricted: Told whenever the service says that the project's parallelism is restricted.
 
@@ -116,7 +119,7 @@ class EarthEngine:
             TokenSource(found),
             project=named,
             timeouts=timeouts,
-            is_gzip=is_gzip,
+            gzip=gzip,
             on_restricted=on_restricted,
         )
         return cls(transport, project=named, workload_tag=workload_tag)
@@ -147,7 +150,7 @@ class EarthEngine:
         Raises:
             EezarrError: As the transport says.
         """
-        body = JsonBody.of(self._constant | dict(request))
+        body = JsonBody.of(self.constant | dict(request))
         path = f"/{_VERSION}/{asset_name(asset)}:getPixels"
         return await self.transport.receive_bytes(path, body, max_bytes=max_bytes, is_computed=False)
 
@@ -157,8 +160,8 @@ class EarthEngine:
         Raises:
             EezarrError: As the transport says.
         """
-        body = JsonBody.of(self._constant | dict(request))
-        path = f"/{_VERSION}/{self._project_name}/image:computePixels"
+        body = JsonBody.of(self.constant | dict(request))
+        path = f"/{_VERSION}/{self.parent}/image:computePixels"
         return await self.transport.receive_bytes(path, body, max_bytes=max_bytes)
 
     async def compute_value(self, expression: object) -> object:
@@ -168,8 +171,8 @@ class EarthEngine:
             EezarrError: `BadBody` if the answer has no result; else as the transport says.
         """
         graph: object = json.loads(parse_expression(expression, kind=None))
-        body = JsonBody.of(self._constant | {"expression": graph})
-        path = f"/{_VERSION}/{self._project_name}/value:compute"
+        body = JsonBody.of(self.constant | {"expression": graph})
+        path = f"/{_VERSION}/{self.parent}/value:compute"
         answer = await self.transport.call_json("POST", path, body=body, is_computed=True)
         if "result" not in answer:
             raise BadBody(
@@ -194,12 +197,12 @@ class EarthEngine:
         Raises:
             InvalidInput: If its expression is longer than a request may be.
         """
-        constant = self._constant | {"fileFormat": "NPY"}
+        constant = self.constant | {"fileFormat": "NPY"}
         if image.graph is None:
             path = f"/{_VERSION}/{image.asset_name}:getPixels"
             template = PixelTemplate(constant)
         else:
-            path = f"/{_VERSION}/{self._project_name}/image:computePixels"
+            path = f"/{_VERSION}/{self.parent}/image:computePixels"
             template = PixelTemplate(constant, expression=image.graph)
         return PreparedImage(path=path, template=template, is_computed=image.graph is not None)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from eezarr.earthengine.auth import Credentials
 
-__all__ = ["find_credentials", "find_project"]
+__all__ = ["credentials_origin", "find_credentials", "find_project", "project_origin"]
 
 _SDK_PROJECTS = frozenset(
     {"764086051850", "618104708054", "32555940559", "522309567947", "1014160490159", "1057398310658"}
@@ -59,14 +59,32 @@ def find_credentials(
     if given is not None:
         return googleauth.scoped(given)
     home = home or Path.home()
-    ee_file = home / ".config" / "earthengine" / "credentials"
-    gcloud = Path(environ.get("CLOUDSDK_CONFIG") or home / ".config" / "gcloud")
-    has_default = environ.get("GOOGLE_APPLICATION_CREDENTIALS") or _is_file(
-        gcloud / "application_default_credentials.json"
-    )
-    if not has_default and _is_file(ee_file):
-        return googleauth.load_earthengine(ee_file)
+    if _has_no_default(environ, home) and _is_file(_ee_file(home)):
+        return googleauth.load_earthengine(_ee_file(home))
     return googleauth.scoped(googleauth.load_default())
+
+
+def credentials_origin(
+    given: Credentials | Path | str | None, *, is_local: bool, environ: Mapping[str, str], home: Path
+) -> str:
+    """Return where `find_credentials` looks with the same arguments, in words."""
+    if given is not None:
+        return f"the file {given}" if isinstance(given, str | Path) else "an object given by the program"
+    if named := environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
+        return f"GOOGLE_APPLICATION_CREDENTIALS={named}"
+    if is_local:
+        return "nowhere: a local service gets no one's own"
+    if not _has_no_default(environ, home):
+        return f"gcloud's file {_gcloud_file(environ, home)}"
+    return f"the file {_ee_file(home)}" if _is_file(_ee_file(home)) else "the metadata server, as no file is there"
+
+
+def project_origin(explicit: str | None, *, environ: Mapping[str, str]) -> str:
+    """Return where `find_project` finds the project with the same arguments, in words."""
+    if explicit:
+        return "what was given"
+    variables = ("EARTHENGINE_PROJECT", "GOOGLE_CLOUD_PROJECT")
+    return next((f"the variable {name}" for name in variables if environ.get(name)), "the credentials")
 
 
 def find_project(
@@ -94,6 +112,19 @@ def find_project(
             hint="Set `project`, or the variable EARTHENGINE_PROJECT, to a project with the Earth Engine API enabled.",
         )
     return named
+
+
+def _has_no_default(environ: Mapping[str, str], home: Path) -> bool:
+    return not environ.get("GOOGLE_APPLICATION_CREDENTIALS") and not _is_file(_gcloud_file(environ, home))
+
+
+def _gcloud_file(environ: Mapping[str, str], home: Path) -> Path:
+    folder = Path(environ.get("CLOUDSDK_CONFIG") or home / ".config" / "gcloud")
+    return folder / "application_default_credentials.json"
+
+
+def _ee_file(home: Path) -> Path:
+    return home / ".config" / "earthengine" / "credentials"
 
 
 def _is_file(path: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
-from eezarr.earthengine.expression import Expression, load_expression, parse_expression
+from eezarr.earthengine.expression import Expression, load_expression, parse_expression, select
 from eezarr.earthengine.names import asset_name
 from eezarr.errors import InvalidInput
 from eezarr.plan import COMPUTE_PIXELS_LIMITS, GET_PIXELS_LIMITS
@@ -84,6 +84,16 @@ class Image:
     def method(self) -> PixelMethod:
         """The REST method that reads it."""
         return "getPixels" if self.graph is None else "computePixels"
+
+    @property
+    def computed(self) -> Expression:
+        """The image as an expression with its bands selected, for methods that take nothing else: exports, thumbnails.
+
+        Raises:
+            InvalidInput: If the asset's name is none.
+        """
+        whole = self.graph or load_expression(self.asset_name or "")
+        return whole if self.bands is None else select(whole, self.bands)
 
     @property
     def limits(self) -> RequestLimits:

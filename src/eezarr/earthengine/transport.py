@@ -16,6 +16,7 @@ import time
 from typing import TYPE_CHECKING
 
 from eezarr.earthengine import bodies
+from eezarr.earthengine.compression import Body, Compression
 from eezarr.earthengine.failures import translated
 from eezarr.earthengine.session import Call, HttpMethod, Session, Timeouts
 from eezarr.earthengine.status import classify
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from eezarr.earthengine.address import Address
     from eezarr.earthengine.auth import TokenSource
+    from eezarr.earthengine.compression import GzipMode
     from eezarr.earthengine.payload import JsonBody
     from eezarr.protocols import Buffer
 
@@ -50,7 +52,7 @@ class Transport:
         tokens: The identity.
         project: Whose quota is used; None sends no project.
         timeouts: How long silence is borne.
-        is_gzip: Whether to ask for compressed bodies; may be changed between calls.
+        gzip: Whether to ask for compressed bodies: always, never, or where it is measured to pay.
         on_restricted: Told whenever an answer says that the project's parallelism is restricted.
         clock: Seconds since the epoch, for Retry-After dates.
 
@@ -65,13 +67,13 @@ class Transport:
         *,
         project: str | None,
         timeouts: Timeouts | None = None,
-        is_gzip: bool = False,
+        gzip: GzipMode = False,
         on_restricted: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if not tokens.is_anonymous:
             address.require_private()
-        self.is_gzip = is_gzip
+        self._compression = Compression(gzip)
         self.received_bytes = 0
         """Bytes of all bodies so far, as they came over the wire."""
         self._address = address
@@ -132,11 +134,25 @@ class Transport:
             EezarrError: As `classify` and `translated` say; `BadBody` if the body is longer than the buffer.
         """
         call = self._call("POST", path, body, is_computed=is_computed)
+        clock = asyncio.get_running_loop().time
+        start_s = clock()
         async with self._answer(call) as response:
+            first_byte_s = clock()
             is_gzip = bodies.check_encoding(response, is_gzip_asked=call.is_gzip)
             stall_s = self._timeouts.stall_s
             with translated(self._address.host, silence_s=stall_s):
-                return await bodies.receive_into(response, buffer.data, is_gzip=is_gzip, stall_s=stall_s)
+                size = await bodies.receive_into(response, buffer.data, is_gzip=is_gzip, stall_s=stall_s)
+        self._compression.on_body(
+            Body(
+                start_s=start_s,
+                first_byte_s=first_byte_s,
+                end_s=clock(),
+                nbytes=size,
+                is_asked=call.is_gzip,
+                is_gzip=is_gzip,
+            )
+        )
+        return size
 
     async def receive_bytes(
         self, path: str, body: JsonBody | None, *, max_bytes: int, is_computed: bool = True
@@ -159,7 +175,12 @@ class Transport:
         is_computed: bool,
     ) -> Call:
         return Call(
-            method=method, path=path, query=query or {}, body=body, is_computed=is_computed, is_gzip=self.is_gzip
+            method=method,
+            path=path,
+            query=query or {},
+            body=body,
+            is_computed=is_computed,
+            is_gzip=self._compression.is_asked,
         )
 
     async def _whole(self, call: Call, max_bytes: int) -> bytes:

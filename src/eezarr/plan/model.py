@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
     from eezarr.plan.bands import Band
 
-__all__ = ["Compressor", "LayoutKind", "Plan", "StoreLayout", "Tile"]
+__all__ = ["Compressor", "LayoutKind", "Plan", "StoreLayout", "Tile", "ZarrFormat"]
 
 LayoutKind: TypeAlias = Literal["bands", "stacked"]
 Compressor: TypeAlias = Literal["auto", "zstd", "none"]
+ZarrFormat: TypeAlias = Literal[2, 3]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,7 @@ class StoreLayout:
     """Whether a whole tile is one stored object (a shard of chunks) per array."""
     compressor: Compressor = "auto"
     """`auto`: blosc lz4, bitshuffle for 1- and 2-byte types, shuffle for the rest."""
-    zarr_format: Literal[2, 3] = 3
+    zarr_format: ZarrFormat = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from eezarr.grid import PixelGrid
     from eezarr.plan.bands import Band
     from eezarr.plan.limits import RequestLimits
-    from eezarr.plan.model import Compressor, LayoutKind
+    from eezarr.plan.model import Compressor, LayoutKind, ZarrFormat
 
 __all__ = ["Budget", "LayoutRequest", "Tiling", "make_plan"]
 
@@ -73,6 +73,7 @@ class LayoutRequest:
     """Pixels per side; None: 1024 for `bands`, 512 for `stacked`, where a chunk holds all bands."""
     is_sharded: bool = False
     compressor: Compressor = "auto"
+    zarr_format: ZarrFormat = 3
 
     @property
     def chunk_shape(self) -> Shape2D:
@@ -129,6 +130,7 @@ def make_plan(
             bands_per_chunk=tiling.bands_per_tile if layout.kind == "stacked" else 1,
             is_sharded=layout.is_sharded,
             compressor=layout.compressor,
+            zarr_format=layout.zarr_format,
         ),
         tile_shape=tiling.tile_shape,
         bands_per_tile=tiling.bands_per_tile,

@@ -1,0 +1,158 @@
+"""Assets in folders and collections, page by page: `listAssets` of v1, and v1alpha's `listImages`.
+
+Both take a filter in the language of https://google.aip.dev/160. `listAssets` reads times and places from the filter,
+too, as the official client writes them; `listImages` has parameters of its own, and reads names of properties without
+`properties.` before them. They differ at the end of a period: `listAssets` is asked for images that *end* before it, as
+the official client asks, `listImages` for those that *start* before it.
+
+Source: https://developers.google.com/earth-engine/reference/rest/v1/projects.assets/listAssets,
+https://developers.google.com/earth-engine/reference/rest/v1alpha/projects.assets/listImages, ee/data.py (`listImages`)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from eezarr.earthengine.catalogue import parse_asset
+from eezarr.earthengine.names import asset_name
+from eezarr.earthengine.places import place_geojson
+from eezarr.errors import BadBody, InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eezarr.earthengine.catalogue import AssetInfo
+    from eezarr.earthengine.client import EarthEngine
+    from eezarr.earthengine.places import Place
+
+__all__ = ["AssetPage", "AssetView", "ImageQuery", "ListMethod", "Moment", "list_page"]
+
+AssetView: TypeAlias = Literal["FULL", "BASIC"]
+ListMethod: TypeAlias = Literal["listAssets", "listImages"]
+Moment: TypeAlias = datetime | date | str
+"""A time; without a zone it is UTC. Text is ISO 8601: `2017-04-01`, `2017-04-01T12:00:00Z`."""
+
+MAX_PAGE = {"FULL": 1000, "BASIC": 10_000}
+"""The most that one page holds; the service may answer fewer."""
+
+_ROOT = re.compile(r"projects/[^/]+(?:/assets/?)?")
+
+_PROPERTY = re.compile(r"(?<![\w.:])(?!(?:AND|OR|NOT)\b)([A-Za-z_]\w*)(?=\s*(?:<=|>=|!=|=|<|>|:))")
+"""A name on the left of a comparison; not one inside quotes or after a dot."""
+_QUOTED = re.compile(r"(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')")
+_KNOWN = frozenset({"startTime", "endTime", "updateTime", "id", "name", "type", "sizeBytes"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetPage:
+    """One page of a listing."""
+
+    assets: tuple[AssetInfo, ...]
+    """In the service's order."""
+    next_token: str
+    """Asks for the page after it; empty: this was the last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageQuery:
+    """Which images of a collection.
+
+    Raises:
+        InvalidInput: If a time cannot be read, the period is empty, or the region is no place.
+    """
+
+    start: Moment | None = None
+    """Images from then on."""
+    end: Moment | None = None
+    """Images before then."""
+    region: Place | None = field(default=None, hash=False)
+    """Images that meet it: (lon, lat), (west, south, east, north) or GeoJSON."""
+    filter: str | None = None
+    """What their properties must be, such as `CLOUDY_PIXEL_PERCENTAGE < 10 AND MGRS_TILE = "10SEG"`."""
+
+    def __post_init__(self) -> None:
+        start, end = self.start and _moment(self.start), self.end and _moment(self.end)
+        if start and end and start >= end:
+            raise InvalidInput(f"The period from {self.start} to {self.end} is empty.", hint="Give start before end.")
+        if self.region is not None:
+            place_geojson(self.region)
+
+    def parameters(self, method: ListMethod) -> dict[str, str]:
+        """Return the query parameters that say this to a method."""
+        terms = [] if not self.filter else [self.filter if method == "listImages" else _qualified(self.filter)]
+        start, end = self.start and _moment(self.start), self.end and _moment(self.end)
+        shape = None if self.region is None else json.dumps(place_geojson(self.region))
+        if method == "listImages":
+            found = {"startTime": start, "endTime": end, "region": shape, "filter": " AND ".join(terms)}
+            return {name: value for name, value in found.items() if value}
+        terms = [f"({term})" if re.search(r"\bOR\b", term) else term for term in terms]
+        terms += [f'startTime >= "{start}"'] if start else []
+        terms += [f'endTime < "{end}"'] if end else []
+        # The geometry is text within text: the service wants single quotes inside, as the official client writes them.
+        terms += ['intersects("{}")'.format(shape.replace('"', "'"))] if shape else []
+        return {"filter": " AND ".join(terms)} if terms else {}
+
+
+async def list_page(
+    service: EarthEngine,
+    parent: str,
+    parameters: Mapping[str, str],
+    *,
+    method: ListMethod = "listAssets",
+    view: AssetView = "FULL",
+    page_size: int | None = None,
+    token: str = "",
+) -> AssetPage:
+    """Return one page; one attempt.
+
+    Raises:
+        InvalidInput: If the parent can be none.
+        EezarrError: `BadBody` if the answer is no page; else as the transport says.
+    """
+    query = dict(parameters)
+    query |= {"view": view} if view != "FULL" else {}
+    query |= {"pageSize": str(page_size or MAX_PAGE[view])}
+    query |= {"pageToken": token} if token else {}
+    version = "v1alpha" if method == "listImages" else "v1"
+    answer = await service.transport.call_json("GET", f"/{version}/{_parent(parent)}:{method}", query=query)
+    listed = answer.get("images" if method == "listImages" else "assets", [])
+    following = answer.get("nextPageToken", "")
+    if not isinstance(listed, list) or not isinstance(following, str):
+        raise BadBody(f"{method} of {parent} answered no page.", hint="Check that `api_url` names an Earth Engine.")
+    documents = [asset if isinstance(asset, dict) else {} for asset in listed]
+    return AssetPage(assets=tuple(map(parse_asset, documents)), next_token=following)
+
+
+def _parent(parent: str) -> str:
+    if _ROOT.fullmatch(parent):
+        return parent.split("/assets", maxsplit=1)[0]
+    return asset_name(parent)
+
+
+def _moment(moment: Moment) -> str:
+    """Return the time as the official client writes it."""
+    try:
+        time = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    except ValueError as error:
+        raise InvalidInput(
+            f"{moment!r} is no time.", hint="Write it as `2017-04-01` or `2017-04-01T12:00:00Z`."
+        ) from error
+    if not isinstance(time, datetime):
+        time = datetime(time.year, time.month, time.day, tzinfo=UTC)
+    zoned = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return zoned.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _qualified(text: str) -> str:
+    """Return a filter with `properties.` before names, as `listAssets` wants it and people leave it out."""
+    pieces = _QUOTED.split(text)
+    pieces[::2] = [_PROPERTY.sub(_with_prefix, piece) for piece in pieces[::2]]
+    return "".join(pieces)
+
+
+def _with_prefix(found: re.Match[str]) -> str:
+    return found[1] if found[1] in _KNOWN else f"properties.{found[1]}"
