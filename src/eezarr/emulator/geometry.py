@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyproj
 
-from eezarr.emulator.sampling import crs_of, inverted, is_same_crs, metres_per_unit, moved, transformer
+from eezarr.emulator.sampling import crs_of, inverted, is_same_crs, metres_per_unit, moved, projected
 
 if TYPE_CHECKING:
     from eezarr.emulator.raster import Grid, Json
@@ -145,7 +145,7 @@ def _cut(
         points = _cut_geodesic(points) if geodesic else _cut_straight(points)
     if is_same_crs(projection.crs, crs):
         return points
-    x, y = transformer(projection.crs, crs).transform(points[:, 0], points[:, 1])
+    x, y = projected(projection.crs, crs, points[:, 0], points[:, 1])
     return np.stack([x, y], axis=1)
 
 

@@ -11,7 +11,7 @@ from eezarr.emulator import geometry as shapes
 from eezarr.emulator.geometry import Geometry, Projection
 from eezarr.emulator.pixels import Array, Pixels, Run, cast_to
 from eezarr.emulator.raster import Grid, Plane
-from eezarr.emulator.sampling import centres, is_same_crs, nominal_scale, sample, transformer
+from eezarr.emulator.sampling import centres, is_same_crs, nominal_scale, projected, sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,7 @@ class Coordinate:
         del run
         places = centres(grid)
         if not is_same_crs(grid.crs, self.crs):
-            places = transformer(grid.crs, self.crs).transform(*places)
+            places = projected(grid.crs, self.crs, *places)
         values = np.asarray(places[self.axis], np.float64)
         return Plane(values=values, valid=np.isfinite(values))
 
@@ -261,7 +261,7 @@ class Bilinear:
         source = _Endless(of=self.of, projection=projection, run=run)
         x, y = centres(grid)
         if not is_same_crs(grid.crs, self.projection.crs):
-            x, y = transformer(grid.crs, self.projection.crs).transform(x, y)
+            x, y = projected(grid.crs, self.projection.crs, x, y)
         scale = a * e - b * d
         col = (e * (x - c) - b * (y - f)) / scale - 0.5
         row = (a * (y - f) - d * (x - c)) / scale - 0.5

@@ -95,6 +95,16 @@ def transformer(source: str, target: str) -> pyproj.Transformer:
     return known[source, target]
 
 
+def projected(source: str, target: str, x: Floats64, y: Floats64) -> tuple[Floats64, Floats64]:
+    """Answer places in another CRS, in arrays of the same shape."""
+    if x.size != 1:
+        moved_x, moved_y = transformer(source, target).transform(x, y)
+        return moved_x, moved_y
+    # pyproj takes an array of one for a number, which NumPy before 2.4 warns of.
+    moved_x, moved_y = transformer(source, target).transform(float(x.item()), float(y.item()))
+    return np.full(x.shape, moved_x), np.full(y.shape, moved_y)
+
+
 @lru_cache(maxsize=1024)
 def metres_per_unit(crs: str) -> float:
     """Answer the nominal metres of one unit of a CRS."""
@@ -138,7 +148,7 @@ def sample(stored: Stored, grid: Grid) -> Plane:
         return _sample_aligned(stored, grid)
     x, y = centres(grid)
     if not is_same_crs(grid.crs, stored.grid.crs):
-        x, y = transformer(grid.crs, stored.grid.crs).transform(x, y)
+        x, y = projected(grid.crs, stored.grid.crs, x, y)
     with np.errstate(invalid="ignore", over="ignore"):
         col, row = moved(inverted(stored.grid.transform), x, y)
     height, width = stored.extent

@@ -143,7 +143,9 @@ def projector(source: str, target: str) -> Project:
     def project(points: Points) -> Points:
         import numpy as np
 
-        moved = np.column_stack(transformer.transform(points[:, 0], points[:, 1])).astype(np.float64)
+        # Two points at least: pyproj takes arrays of one for numbers, which NumPy before 2.4 warns of.
+        several = points if len(points) > 1 else points.repeat(2, axis=0)
+        moved = np.column_stack(transformer.transform(several[:, 0], several[:, 1])).astype(np.float64)[: len(points)]
         good = (np.abs(moved) < limit).all(axis=1)
         if not good.all():
             x, y = points[int(np.argmin(good))]
