@@ -78,7 +78,7 @@ def run_demo(folder: Path) -> None:
         f"{output}: {report.bytes_pixels / 1e6:.0f} MB of pixels, every tile there\n"
         f"{picture}: what it looks like\n"
         f"{job_file}: the job\n"
-        f"Open it:  python -c \"import xarray; print(xarray.open_zarr('{output}'))\"   (needs: pip install rioxarray dask)\n"
+        f"Open it:  python -c \"import xarray; print(xarray.open_zarr('{output}'))\"   (needs: pip install rioxarray)\n"
         f"Check it: eezarr verify {output}\n"
     )
 
