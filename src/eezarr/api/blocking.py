@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from eezarr.api.jobs import load_job, resolve_job, run_job
+from eezarr.api.loops import run_to_end
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
     from pathlib import Path
 
     from eezarr.api.jobs import JobPlan
@@ -18,9 +16,7 @@ if TYPE_CHECKING:
     from eezarr.events import Observer
     from eezarr.outputs.report import Report
 
-__all__ = ["fetch", "plan_job", "run_to_end"]
-
-T = TypeVar("T")
+__all__ = ["fetch", "plan_job"]
 
 
 def fetch(
@@ -56,13 +52,3 @@ def plan_job(job: Job | Path | str, *, credentials: Credentials | Path | str | N
         EezarrError: If the job cannot be, or the service refuses what it names.
     """
     return run_to_end(resolve_job(load_job(job), credentials=credentials))
-
-
-def run_to_end(work: Coroutine[None, None, T]) -> T:
-    """Return what a coroutine returns: in this thread, or in one of its own if a loop runs in this one."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    with ThreadPoolExecutor(1, thread_name_prefix="eezarr") as executor:
-        return executor.submit(asyncio.run, work).result()

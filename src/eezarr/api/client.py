@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from eezarr.earthengine import Image
+    from eezarr.earthengine.image import ImageLike
     from eezarr.engine import Failure, Keeper
     from eezarr.events import Event, Observer
     from eezarr.grid import PixelGrid
@@ -46,7 +47,7 @@ class Client(Service):
     Use it as an async context manager; see `Connection` for the arguments. Its REST methods are `Service`'s.
     """
 
-    async def pixels(self, image: Image, grid: PixelGrid) -> npt.NDArray[np.generic]:
+    async def pixels(self, image: ImageLike, grid: PixelGrid) -> npt.NDArray[np.generic]:
         """Return an image's pixels on a grid, tiled if it must be.
 
         Returns:
@@ -62,12 +63,12 @@ class Client(Service):
         return keeper.pixels
 
     async def stream(
-        self, image: Image, grid: PixelGrid, *, tile: tuple[int, int] | None = None
+        self, image: ImageLike, grid: PixelGrid, *, tile: tuple[int, int] | None = None
     ) -> AsyncIterator[FetchedTile]:
         """Yield tiles with their pixels, as they come; a consumer that is slow slows the asking.
 
         Args:
-            image: What is read.
+            image: What is read: an `Image` or an `ee.Image`.
             grid: Its pixels.
             tile: Height and width of a tile in pixels; None chooses as large as legal.
 
@@ -88,7 +89,7 @@ class Client(Service):
 
     async def fetch(
         self,
-        image: Image,
+        image: ImageLike,
         grid: PixelGrid,
         output: str,
         *,
@@ -98,7 +99,7 @@ class Client(Service):
         """Fetch an image on a grid into a Zarr store; the same call resumes what an earlier one began.
 
         Args:
-            image: What is read.
+            image: What is read: an `Image` or an `ee.Image`.
             grid: Its pixels.
             output: A path or a file://, s3://, gs:// or az:// URL.
             store: Layout, chunks, compression.
@@ -197,12 +198,14 @@ class Client(Service):
             successes=successes,
         )
 
-    async def _described(self, image: Image, grid: PixelGrid) -> tuple[Image, tuple[Band, ...]]:
+    async def _described(self, image: ImageLike, grid: PixelGrid) -> tuple[Image, tuple[Band, ...]]:
         described = await describe(self, image)
         described.require_overlap(grid)
         return described.image, await typed_bands(self, described, grid, is_probing=True)
 
-    async def _transient_plan(self, image: Image, grid: PixelGrid, tile: tuple[int, int] | None) -> tuple[Image, Plan]:
+    async def _transient_plan(
+        self, image: ImageLike, grid: PixelGrid, tile: tuple[int, int] | None
+    ) -> tuple[Image, Plan]:
         fetch = self.options if tile is None else self.options.model_copy(update={"tile": tile})
         store = StoreOptions(chunk=1 if tile else 256)
         named, bands = await self._described(image, grid)

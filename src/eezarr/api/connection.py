@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from eezarr.config import FetchOptions
 from eezarr.earthengine import EarthEngine
 from eezarr.engine import Asker, Gate
-from eezarr.errors import InvalidInput
+from eezarr.errors import InvalidInput, Retryable
 from eezarr.events import LimitChanged, Restricted
 from eezarr.limit import ConcurrencyLimit, RateLimit
 from eezarr.retry import RetryPolicy
@@ -113,7 +113,12 @@ class Connection:
     async def _ask(self, what: str, call: Callable[[EarthEngine], Awaitable[T]]) -> T:
         """Return what a call answers, asked as often as it takes."""
         link = self._open()
-        return (await link.asker.ask(what, lambda: call(link.service))).value
+        try:
+            return (await link.asker.ask(what, lambda: call(link.service))).value
+        except Retryable as error:
+            # What the network says does not know which call it broke.
+            error.message = f"{what}: {error.message}"
+            raise
 
     def _open(self) -> Link:
         if self._link is None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from eezarr.earthengine import Image
 from eezarr.errors import InvalidInput, ServiceRefusal
 from eezarr.grid import footprints_overlap
 from eezarr.plan import Band
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eezarr.api.client import Client
-    from eezarr.earthengine import AssetBand, AssetInfo, Image
+    from eezarr.earthengine import AssetBand, AssetInfo
+    from eezarr.earthengine.image import ImageLike
     from eezarr.grid import PixelGrid
 
 __all__ = ["DescribedImage", "describe", "typed_bands"]
@@ -63,13 +65,14 @@ class DescribedImage:
             )
 
 
-async def describe(client: Client, image: Image) -> DescribedImage:
+async def describe(client: Client, image: ImageLike) -> DescribedImage:
     """Return an image with what metadata says of it; one request.
 
     Raises:
         InvalidInput: If the asset or the expression is no image.
         ServiceRefusal: If the service knows no such asset, function or band.
     """
+    image = Image.of(image)
     if image.asset_name is None:
         asset, name = None, "The expression"
         types = await client.describe_bands(image)

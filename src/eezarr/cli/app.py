@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eezarr.cli.leaving import guarded
+from eezarr.cli.service import register
 
 if TYPE_CHECKING:
     from eezarr.config import Job
@@ -153,6 +154,9 @@ def preview(
     from eezarr.cli.looking import write_preview
 
     write_preview(store, picture, bands=bands, size=size, low=low, high=high)
+
+
+register(app)
 
 
 @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

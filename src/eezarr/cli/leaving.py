@@ -24,6 +24,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STORED = "what is stored stays; run the same command again to go on"
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
@@ -42,8 +43,13 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
-def run_interruptibly(work: Coroutine[None, None, T]) -> T:
-    """Run a job to its end and return what it returns; interrupted, leave with 128 + the signal's number."""
+def run_interruptibly(work: Coroutine[None, None, T], *, left: Callable[[], str] = lambda: STORED) -> T:
+    """Run a job to its end and return what it returns; interrupted, leave with 128 + the signal's number.
+
+    Args:
+        work: The job.
+        left: Says what an interruption leaves behind, and what to do with it.
+    """
     received: list[signal.Signals] = []
 
     async def watched() -> T:
@@ -69,7 +75,7 @@ def run_interruptibly(work: Coroutine[None, None, T]) -> T:
     except asyncio.CancelledError:
         if not received:
             raise
-        _leave(received[0])
+        _leave(received[0], left())
 
 
 def one_line(error: EezarrError) -> str:
@@ -77,6 +83,6 @@ def one_line(error: EezarrError) -> str:
     return " ".join(str(error).split())
 
 
-def _leave(number: signal.Signals) -> NoReturn:
-    sys.stderr.write("interrupted: what is stored stays; run the same command again to go on\n")
+def _leave(number: signal.Signals, left: str = STORED) -> NoReturn:
+    sys.stderr.write(f"interrupted: {left}\n")
     sys.exit(128 + number)

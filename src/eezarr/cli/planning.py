@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from eezarr.api import plan_job
+from eezarr.api.advising import export_advice
 from eezarr.api.jobs import MEGABYTE_S, REQUEST_S
 from eezarr.errors import InvalidInput
 
@@ -47,6 +48,7 @@ def _facts(planned: JobPlan) -> dict[str, object]:
         "requests": estimate.requests,
         "bytes": {"pixels": estimate.pixel_bytes, "largest_request": estimate.largest_request_bytes},
         "estimated_seconds": round(estimate.seconds, 1),
+        "export_advice": _advice(planned),
         "output": planned.job.output,
         "fingerprint": plan.fingerprint,
     }
@@ -78,7 +80,17 @@ def _text(planned: JobPlan, facts: dict[str, object]) -> str:
         ),
         ("output", f"{planned.job.output} ({plan.layout.kind}, chunks of {plan.layout.chunk})"),
     ]
+    if advice := _advice(planned):
+        rows.append(("export", advice))
     return "".join(f"{name:<10} {value}\n" for name, value in rows)
+
+
+def _advice(planned: JobPlan) -> str | None:
+    return export_advice(
+        pixels=planned.plan.grid.shape.size,
+        seconds=planned.estimate.seconds,
+        is_computed=planned.image.method == "computePixels",
+    )
 
 
 def _write_footprints(plan: Plan, path: Path) -> None:

@@ -9,7 +9,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from eezarr.events import Answered, JobEnded, JobStarted, LimitChanged, Restricted, TileFailed, TileSplit, TileStored, Waiting
+from eezarr.events import (
+    Answered,
+    JobEnded,
+    JobStarted,
+    LimitChanged,
+    Restricted,
+    TileFailed,
+    TileSplit,
+    TileStored,
+    Waiting,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

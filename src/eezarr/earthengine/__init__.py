@@ -12,30 +12,42 @@ from typing import TYPE_CHECKING
 
 from eezarr.earthengine.catalogue import AssetBand, AssetInfo, parse_asset
 from eezarr.earthengine.codec import body_capacity, decode_pixels, describe_npy
-from eezarr.earthengine.exportfiles import GeoTiffOptions, TfRecordOptions
 from eezarr.earthengine.expression import Expression, load_expression, parse_expression, select
 from eezarr.earthengine.image import Image, PixelMethod
-from eezarr.earthengine.listing import ImageQuery
 from eezarr.earthengine.names import asset_id, asset_name, project_name
-from eezarr.earthengine.pixelrequest import PartialGrid, PixelRequest
-from eezarr.earthengine.visualization import Visualization
 
 if TYPE_CHECKING:
     from eezarr.earthengine.client import EarthEngine, PixelSource, PreparedImage
+    from eezarr.earthengine.exportfiles import GeoTiffOptions, TfRecordOptions
+    from eezarr.earthengine.exporting import AssetExport, CloudStorage, Drive, ExportRequest, FileExport
+    from eezarr.earthengine.operations import Operation
+    from eezarr.earthengine.pixelrequest import PartialGrid, PixelRequest
     from eezarr.earthengine.session import Timeouts
     from eezarr.earthengine.transport import Transport
+    from eezarr.earthengine.visualization import Visualization
 
 __all__ = [
     "AssetBand",
+    "AssetExport",
     "AssetInfo",
+    "CloudStorage",
+    "Drive",
     "EarthEngine",
+    "ExportRequest",
     "Expression",
+    "FileExport",
+    "GeoTiffOptions",
     "Image",
+    "Operation",
+    "PartialGrid",
     "PixelMethod",
+    "PixelRequest",
     "PixelSource",
     "PreparedImage",
+    "TfRecordOptions",
     "Timeouts",
     "Transport",
+    "Visualization",
     "asset_id",
     "asset_name",
     "body_capacity",
@@ -49,11 +61,22 @@ __all__ = [
 ]
 
 _LAZY = {
+    "AssetExport": "exporting",
+    "CloudStorage": "exporting",
+    "Drive": "exporting",
     "EarthEngine": "client",
+    "ExportRequest": "exporting",
+    "FileExport": "exporting",
+    "GeoTiffOptions": "exportfiles",
+    "Operation": "operations",
+    "PartialGrid": "pixelrequest",
+    "PixelRequest": "pixelrequest",
     "PixelSource": "client",
     "PreparedImage": "client",
+    "TfRecordOptions": "exportfiles",
     "Timeouts": "session",
     "Transport": "transport",
+    "Visualization": "visualization",
 }
 
 

@@ -116,7 +116,8 @@ async def _reach(address: Address) -> list[Finding]:
         status, date = response.status, response.headers.get("Date", "")
         response.close()
     except EezarrError as error:
-        return [_bad(f"reach {address.host}", error)]
+        mend = f"`curl -v {address.url}` shows what is in the way; behind a proxy, set HTTPS_PROXY."
+        return [Finding(subject=f"reach {address.host}", is_good=False, text=error.message, mend=mend, exit_code=6)]
     finally:
         await session.aclose()
     took_ms = 1000 * (time.monotonic() - start_s)

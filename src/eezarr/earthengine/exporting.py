@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from uuid import uuid4
 
 from eezarr.earthengine.exportfiles import GeoTiffOptions, TfRecordOptions
+from eezarr.earthengine.expression import parse_expression
 from eezarr.earthengine.names import asset_name
 from eezarr.earthengine.operations import Operation, parse_operation
 from eezarr.earthengine.payload import JsonBody
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from eezarr.earthengine.client import EarthEngine
-    from eezarr.earthengine.expression import Expression
+    from eezarr.earthengine.expression import Expression, Serializable
     from eezarr.grid import PixelGrid
 
 __all__ = [
@@ -147,8 +148,8 @@ class ExportRequest:
         InvalidInput: If the grid has more pixels than `max_pixels`, or a field is out of its range.
     """
 
-    expression: Expression
-    """The image: made by `parse_expression`, or `Image.computed`."""
+    expression: Expression | Serializable
+    """The image: an `ee.Image`, `Image.computed`, or what `parse_expression` made; kept as the last."""
     target: FileExport | AssetExport
     """What is written, and where."""
     grid: PixelGrid | None = None
@@ -165,6 +166,7 @@ class ExportRequest:
     """Made once per intent: of all requests with one id the service starts one."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "expression", parse_expression(self.expression))
         if not _REQUEST_ID.fullmatch(self.request_id):
             raise InvalidInput(
                 f"{self.request_id[:80]!r} is no request id.", hint="Use 1 to 60 letters, digits and `-`."
@@ -186,7 +188,7 @@ class ExportRequest:
     def body(self) -> dict[str, object]:
         """Return the JSON body of image.export."""
         document: dict[str, object] = {
-            "expression": json.loads(self.expression),
+            "expression": json.loads(str(self.expression)),
             "description": self.description,
             "maxPixels": str(self.max_pixels),
             "requestId": self.request_id,

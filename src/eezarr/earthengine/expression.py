@@ -10,7 +10,7 @@ Source: https://developers.google.com/earth-engine/reference/rest/v1/Expression
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING, NewType, Protocol
 
 from eezarr.earthengine.names import asset_id, asset_name
 from eezarr.errors import InvalidInput
@@ -18,10 +18,19 @@ from eezarr.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Expression", "load_expression", "parse_expression", "select"]
+__all__ = ["Expression", "Serializable", "load_expression", "parse_expression", "select"]
 
 Expression = NewType("Expression", str)
 """Canonical JSON text of an Expression; made by the functions of this module only."""
+
+
+class Serializable(Protocol):
+    """What `ee` objects are to us: nothing of `ee` itself is imported, asked or changed."""
+
+    def serialize(self) -> str:
+        """Return the object's Expression as JSON text."""
+        ...
+
 
 _KINDS = frozenset(
     {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
-from eezarr.earthengine.expression import Expression, load_expression, parse_expression, select
+from eezarr.earthengine.expression import Expression, Serializable, load_expression, parse_expression, select
 from eezarr.earthengine.names import asset_name
 from eezarr.errors import InvalidInput
 from eezarr.plan import COMPUTE_PIXELS_LIMITS, GET_PIXELS_LIMITS
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from eezarr.plan import RequestLimits
 
-__all__ = ["Image", "PixelMethod"]
+__all__ = ["Image", "ImageLike", "PixelMethod"]
 
 PixelMethod: TypeAlias = Literal["getPixels", "computePixels"]
 
@@ -80,6 +80,15 @@ class Image:
         """
         return cls(graph=parse_expression(expression), bands=_listed(bands))
 
+    @classmethod
+    def of(cls, image: ImageLike) -> Image:
+        """Return an image as it is, and the image of an `ee.Image`.
+
+        Raises:
+            InvalidInput: If it is neither.
+        """
+        return image if isinstance(image, Image) else cls.expression(image)
+
     @property
     def method(self) -> PixelMethod:
         """The REST method that reads it."""
@@ -113,6 +122,10 @@ class Image:
         The method belongs to it: under the mask, stored pixels and computed ones are known to differ.
         """
         return f"{self.method}:{self.graph or self.asset_name}"
+
+
+ImageLike: TypeAlias = Image | Serializable
+"""What is accepted wherever an image is: an `Image`, or an `ee.Image`."""
 
 
 def _listed(bands: Iterable[str] | None) -> tuple[str, ...] | None:

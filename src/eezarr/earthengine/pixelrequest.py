@@ -20,13 +20,14 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from eezarr.earthengine.expression import parse_expression
 from eezarr.errors import InvalidInput
 from eezarr.grid import PixelGrid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from eezarr.earthengine.expression import Expression
+    from eezarr.earthengine.expression import Expression, Serializable
     from eezarr.earthengine.visualization import Visualization
 
 __all__ = ["FileFormat", "PartialGrid", "PixelRequest", "RequestKind"]
@@ -106,12 +107,14 @@ class PixelRequest:
     """GeoJSON geometry in longitude and latitude (getPixels); its bounding box in the output CRS is read."""
     visualization: Visualization | None = None
     """How values become 8-bit colours; None: values as they are."""
-    expression: Expression | None = None
-    """What is computed (computePixels, thumbnails); made by `parse_expression`."""
+    expression: Expression | Serializable | None = None
+    """What is computed (computePixels, thumbnails): an `ee.Image`, or what `parse_expression` made; kept as that."""
     workload_tag: str | None = None
     """Tag under which usage is reported, instead of the client's."""
 
     def __post_init__(self) -> None:
+        if self.expression is not None:
+            object.__setattr__(self, "expression", parse_expression(self.expression))
         count = None if self.bands is None else len(self.bands)
         if count == 0:
             raise InvalidInput("No band is asked for.", hint="Name one at least, or leave `bands` out.")
@@ -131,7 +134,7 @@ class PixelRequest:
         self._check(kind)
         document: dict[str, object] = {"fileFormat": self.file_format}
         if self.expression is not None:
-            document["expression"] = json.loads(self.expression)
+            document["expression"] = json.loads(str(self.expression))
         if self.bands is not None:
             document["bandIds"] = list(self.bands)
         if self.grid is not None:
@@ -153,7 +156,10 @@ class PixelRequest:
                 raise InvalidInput("getPixels computes no expression.", hint="Use compute_pixels.")
             return
         if self.expression is None:
-            raise InvalidInput(f"{kind} needs an expression.", hint="Make one with `eezarr.parse_expression(image)`.")
+            raise InvalidInput(
+                f"{kind} needs an expression.",
+                hint="Give an `ee.Image`, or use `parse_expression`.",
+            )
         if self.region is not None:
             raise InvalidInput(
                 f"{kind} knows no region.", hint="Give the grid instead: `PixelGrid.from_region` makes it."

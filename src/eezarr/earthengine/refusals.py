@@ -66,6 +66,20 @@ _THROTTLING = (
         hint="It is reset at midnight Pacific time; or ask the project's administrator to raise it.",
         source=_USAGE,
     ),
+    Refusal(
+        name="queue full",
+        error=ServiceRefusal,
+        text=re.compile(r"Too many tasks already in the queue"),
+        hint="Wait until some have ended, or cancel some: `eezarr operations` lists them.",
+        source="https://developers.google.com/earth-engine/guides/usage",
+    ),
+    Refusal(
+        name="request id",
+        error=ServiceRefusal,
+        text=re.compile(r"already started with the given request_id"),
+        hint="It has started: `eezarr operations` lists it; for another export use another request id.",
+        source="https://developers.google.com/earth-engine/reference/rest/v1/projects.image/export",
+    ),
     Refusal(name="429", error=Throttled, statuses=_only(429), hint=_SLOWER, source=_USAGE),
     Refusal(
         name="rate limit reason",

@@ -1,0 +1,115 @@
+"""Looking: one asset, or the many of a folder or collection, page after page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eezarr.api.connection import Connection
+from eezarr.earthengine.listing import ImageQuery, list_page
+from eezarr.errors import BadBody
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from eezarr.earthengine import AssetInfo
+    from eezarr.earthengine.listing import AssetView, ListMethod, Moment
+    from eezarr.earthengine.places import Place
+
+__all__ = ["Catalogue"]
+
+
+class Catalogue(Connection):
+    """The REST methods that describe assets; see `Connection` for the arguments."""
+
+    async def get_asset(self, asset: str) -> AssetInfo:
+        """Return an asset's metadata (`assets.get`).
+
+        Raises:
+            EezarrError: `ServiceRefusal` if there is no such asset.
+        """
+        return await self._ask(f"assets.get {asset}", lambda service: service.get_asset(asset))
+
+    async def list_assets(
+        self,
+        parent: str,
+        *,
+        filter: str | None = None,  # noqa: A002 - the REST API's own name
+        view: AssetView = "FULL",
+        page_size: int | None = None,
+    ) -> AsyncIterator[AssetInfo]:
+        """Yield the assets of a folder or collection (`assets.listAssets`), however many; stop whenever you like.
+
+        Args:
+            parent: Asset id or name of a folder or collection, or `projects/P` for a project's root.
+            filter: In the service's own words; applied to image collections only, as the service does.
+            view: BASIC leaves out all but type, name and id.
+            page_size: Assets of one request; default: as many as the service answers.
+
+        Raises:
+            EezarrError: What the last attempt failed with.
+        """
+        parameters = {} if filter is None else {"filter": filter}
+        async for asset in self._pages(parent, parameters, method="listAssets", view=view, page_size=page_size):
+            yield asset
+
+    async def list_images(
+        self,
+        collection: str,
+        *,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        region: Place | None = None,
+        filter: str | None = None,  # noqa: A002 - the REST API's own name
+        view: AssetView = "FULL",
+        page_size: int | None = None,
+        method: ListMethod = "listAssets",
+    ) -> AsyncIterator[AssetInfo]:
+        """Yield the images of a collection that meet all conditions, however many; stop whenever you like.
+
+        Args:
+            collection: Asset id or name of an image collection.
+            start: Images that start then or later; without a zone UTC.
+            end: Images that end before then (`listAssets`), or start before then (`listImages`).
+            region: Images that meet (lon, lat), (west, south, east, north) or GeoJSON.
+            filter: What properties must be, `properties.` before their names left out: `CLOUDY_PIXEL_PERCENTAGE < 10`.
+            view: BASIC leaves out all but type, name and id.
+            page_size: Images of one request; default: as many as the service answers.
+            method: `listAssets` (v1) asks as the official client does; `listImages` (v1alpha) as the Quickstart does.
+
+        Raises:
+            InvalidInput: If a time or the region cannot be read.
+            EezarrError: What the last attempt failed with.
+        """
+        query = ImageQuery(start=start, end=end, region=region, filter=filter)
+        parameters = query.parameters(method)
+        async for asset in self._pages(collection, parameters, method=method, view=view, page_size=page_size):
+            yield asset
+
+    async def _pages(
+        self, parent: str, parameters: Mapping[str, str], *, method: ListMethod, view: AssetView, page_size: int | None
+    ) -> AsyncIterator[AssetInfo]:
+        token = ""
+        while True:
+            asked = token
+            page = await self._ask(
+                f"{method} {parent}",
+                lambda service: list_page(
+                    service,
+                    parent,
+                    parameters,
+                    method=method,
+                    view=view,
+                    page_size=page_size,
+                    token=asked,  # noqa: B023 - awaited within the turn
+                ),
+            )
+            for asset in page.assets:
+                yield asset
+            if not page.next_token:
+                return
+            if page.next_token == token:
+                raise BadBody(
+                    f"{method} of {parent} answered the same page token twice.",
+                    hint="Check that `api_url` names an Earth Engine.",
+                )
+            token = page.next_token
