@@ -95,7 +95,8 @@ async def typed_bands(
     """Return the image's bands with their types.
 
     An asset's metadata is relied on. What an expression answers is learnt from one pixel in the middle of the grid:
-    what the service answers is the truth.
+    what the service answers is the truth. But one answer can be wrong, and it lays out the store: one that contradicts
+    the description, or that has none to agree with, has to come twice.
 
     Args:
         client: Asks.
@@ -107,7 +108,13 @@ async def typed_bands(
     is_told = len(types) == len(described.types)
     if is_told and (described.asset is not None or not is_probing):
         return tuple(Band(name, dtype) for name, dtype in types)
-    return await client.probe_bands(described.image, grid)
+    told = dict(described.types)
+    probed = await client.probe_bands(described.image, grid)
+    while any(told[band.name] != band.dtype for band in probed):
+        before, probed = probed, await client.probe_bands(described.image, grid)
+        if before == probed:
+            break
+    return probed
 
 
 def _require_image(asset: AssetInfo) -> None:

@@ -146,12 +146,8 @@ class ThreadedKeeper:
 
     async def keep(self, tile: Tile, pixels: Pixels) -> None:
         """Write the tile in a thread. Cancelled, it still waits for the write, which reads the caller's buffer."""
-        write = asyncio.get_running_loop().run_in_executor(self.executor, self._persist, self.sink.write, tile, pixels)
-        try:
-            await asyncio.shield(write)
-        except asyncio.CancelledError:
-            await asyncio.wait([write])
-            raise
+        loop = asyncio.get_running_loop()
+        await _to_its_end(loop.run_in_executor(self.executor, self._persist, self.sink.write, tile, pixels))
 
     def flush(self) -> None:
         """Flush the sink's notes; blocks."""
@@ -183,10 +179,20 @@ class ThreadedKeeper:
                     yield keeper
                     flushing.cancel()
             finally:
-                await asyncio.to_thread(keeper.flush)
+                # Cancelled before a thread takes it up, a flush would never be made.
+                await _to_its_end(asyncio.get_running_loop().run_in_executor(executor, keeper.flush))
 
     async def flush_regularly(self) -> None:
         """Flush every second, until cancelled."""
         while True:
             await asyncio.sleep(FLUSH_INTERVAL_S)
             await asyncio.to_thread(self.flush)
+
+
+async def _to_its_end(work: asyncio.Future[None]) -> None:
+    """Wait for a thread's work, also when cancelled."""
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise

@@ -59,6 +59,8 @@ def make_store(
     if found is not None and not overwrite:
         _check_same(found, plan, location)
         if found.is_ready:
+            # The same record again: what may not be written is known before the first pixel is asked for.
+            write_record(location, found)
             return found
     clears = _clearable(location, found, overwrite=overwrite)
     record = JobRecord(
