@@ -52,7 +52,7 @@ class TinyRaster:
         bands: list[Json] = [
             {"id": name, "data_type": {"type": "PixelType", "precision": "int"}} for name in self.names
         ]
-        return {"type": "Image", "id": "TEST/A", "version": 1, "bands": bands, "properties": {}}
+        return {"type": "Image", "id": "TEST/A", "version": 1, "bands": bands, "properties": {"TILE": "T10SEG"}}
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,12 @@ class TinyWorld:
         assert isinstance(call, dict)
         if call["functionName"] == "Image.constant":
             return TinyRaster(names=("B4",), is_bounded=False)
+        if call["functionName"] == "Image.select":
+            arguments = call["arguments"]
+            assert isinstance(arguments, dict)
+            selectors = arguments["bandSelectors"]
+            assert isinstance(selectors, dict)
+            return TinyRaster(names=tuple(selectors["constantValue"]))
         if call["functionName"] != "Image.load":
             raise EvaluationError(f"Function '{call['functionName']}' not found.")
         return TinyRaster()

@@ -60,7 +60,7 @@ def test_the_children_of_a_collection_are_its_images_in_order(world):
     assert names == sorted(names)
     assert PUBLIC + QUICKSTART in names
     assert all(child["type"] == "IMAGE" for child in children)
-    assert {child["id"][-6:] for child in children} == {"T10SEG", "T10SFG", "T10SEH"}
+    assert {child["id"][-6:] for child in children} == {"T10SEG", "T10SFG", "T10SEH", "T10SFH"}
     april = [c["properties"] for c in children if "2017-04" in c["startTime"] and c["id"].endswith("T10SEG")]
     clear = {
         item["system:index"]: item["CLOUDY_PIXEL_PERCENTAGE"] for item in april if item["CLOUDY_PIXEL_PERCENTAGE"] < 10
@@ -166,3 +166,38 @@ def test_a_file_without_a_place_is_refused(tmp_path):
     zarr.open_group(tmp_path / "b.zarr", mode="w").create_array("x", data=np.zeros((2, 2)))
     with pytest.raises(UnreadableFile):
         SyntheticWorld(files={"projects/p/assets/b": tmp_path / "b.zarr"})
+
+
+def test_the_globe_has_no_seam_and_every_window_shows_the_same():
+    from eezarr.emulator.planet import heights
+
+    rows, cols = np.arange(3000, 3400), np.arange(21_600)
+    whole = heights(rows, cols, 60, 90)
+    np.testing.assert_array_equal(heights(rows[37:90], cols[1234:1300], 60, 90), whole[37:90, 1234:1300])
+    np.testing.assert_array_equal(heights(rows[::7], cols[::13], 60, 90), whole[::7, ::13])
+    steps = np.abs(np.diff(whole.astype(float), axis=1))
+    across = np.abs(whole[:, 0].astype(float) - whole[:, -1])
+    # The texture does not close, the forms do: a broken seam of theirs would be hundreds of metres.
+    assert np.median(across) < np.median(steps) + 150
+    # Nor is there a step where one cell of the forms ends and the next begins, every 30 pixels.
+    columns = np.median(steps, axis=0)
+    assert columns[29::30].mean() < 1.5 * columns.mean()
+    pole = heights(np.arange(4), cols, 60, 90)
+    assert np.ptp(pole) < 60
+    # Both assets show the same forms.
+    fine = heights(np.arange(2400, 2480), np.arange(4000, 4080), 120, 60)
+    coarse = heights(np.arange(1200, 1240) + 1800, np.arange(2000, 2040), 60, 90)
+    assert abs(float(fine.mean()) - float(coarse.mean())) < 300
+
+
+def test_the_globe_is_land_and_sea_without_stripes():
+    from eezarr.emulator.planet import heights
+
+    world = heights(np.arange(0, 10_800, 30), np.arange(0, 21_600, 30), 60, 90)
+    land = world > 0
+    assert 0.2 < land.mean() < 0.45
+    assert -6000 < world.min() < -4000
+    assert 4000 < world.max() < 9000
+    # Woven cloth has nine tenths of its relief in forty frequencies; a planet spreads it.
+    relief = np.sort(np.abs(np.fft.fft2(np.diff(world.astype(float), axis=1))).ravel() ** 2)
+    assert relief[-40:].sum() / relief.sum() < 0.2

@@ -126,7 +126,7 @@ def test_an_unbounded_image_needs_its_whole_grid(api):
 def test_values(api):
     path = "/v1/projects/p/value:compute"
     assert api.post(path, {"expression": LOAD}).json()["result"]["type"] == "Image"
-    for value, reply in ((3, {"result": 3}), ([0], {"result": [0]}), (None, {})):
+    for value, reply in ((3, {"result": 3}), ([0], {"result": [0]}), (None, {"result": None})):
         constant = {"result": "0", "values": {"0": {"constantValue": value}}}
         assert api.post(path, {"expression": constant}).json() == reply
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eezarr.emulator.settings import EmulatorSettings, merged
+from eezarr.emulator.files import UnreadableFile
+from eezarr.emulator.settings import EmulatorSettings, FaultRates, merged
 from eezarr.emulator.thread import announce, serve
+from eezarr.emulator.world import SyntheticWorld
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,13 +19,24 @@ if TYPE_CHECKING:
     from eezarr.emulator.raster import Json
     from eezarr.emulator.server import Emulator
 
+_MODULE = "python -m eezarr.emulator"
+# Whoever types `eezarr emulator` wants an address that stays; what starts the module reads the address it prints.
+_PORT = 8099
+_FAULTS = tuple(field.name for field in dataclasses.fields(FaultRates))
+_EPILOG = f"""\
+faults: {", ".join(_FAULTS)}
 
-def main(arguments: Sequence[str] | None = None, *, program: str = "python -m eezarr.emulator") -> None:
+With --service-account-key the requests' tokens are checked, and the file's tokens are good. Settings can be read and
+changed while it runs: GET and POST URL/__emulator__/settings; GET URL/__emulator__/stats tells what was asked.
+"""
+
+
+def main(arguments: Sequence[str] | None = None, *, program: str = _MODULE) -> None:
     """Parse a command line and serve.
 
     Args:
         arguments: Without the program's name; default: those of the process.
-        program: What `--help` calls it.
+        program: What `--help` calls it; the port is a free one by default if it is the module, else always 8099.
 
     Raises:
         SystemExit: The command line cannot be read (2), or asked for help (0).
@@ -33,7 +47,8 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m ee
         settings = merged(EmulatorSettings(), _stated(options))
         if options.settings:
             settings = merged(settings, json.loads(options.settings.read_text()))
-    except (ValueError, OSError) as error:
+        world = SyntheticWorld(files=dict(options.file))
+    except (ValueError, OSError, UnreadableFile) as error:
         parser.error(str(error))
 
     def on_ready(emulator: Emulator) -> None:
@@ -41,23 +56,82 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "python -m ee
             emulator.write_service_account_key(options.service_account_key)
         announce(emulator)
 
-    serve(settings, options.host, options.port, on_ready=on_ready)
+    serve(settings, options.host, options.port, world=world, on_ready=on_ready)
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=program, description="Serve a local Earth Engine until interrupted; the first line printed is its URL."
+        prog=program,
+        description="Serve a local Earth Engine until interrupted; the first line printed is its URL.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--latency-base", type=float, default=0.0, metavar="S", help="seconds of every pixel request")
-    parser.add_argument("--latency-per-mb", type=float, default=0.0, metavar="S", help="seconds per accounted megabyte")
-    parser.add_argument("--jitter", type=float, default=0.0, metavar="SIGMA", help="of the log-normal factor")
-    parser.add_argument("--max-concurrency", type=int, default=40, metavar="N")
-    parser.add_argument("--max-requests-per-second", type=float, default=100.0, metavar="N")
-    parser.add_argument("--settings", type=Path, metavar="FILE", help="JSON, laid over the options above")
-    parser.add_argument("--service-account-key", type=Path, metavar="FILE", help="write a key; tokens are then checked")
+    _add_service(parser, 0 if program == _MODULE else _PORT)
+    _add_behaviour(parser)
     return parser
+
+
+def _add_service(parser: argparse.ArgumentParser, port: int) -> None:
+    group = parser.add_argument_group("what is served, and where")
+    group.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
+    group.add_argument("--port", type=int, default=port, help="0 takes a free one (default: %(default)s)")
+    group.add_argument(
+        "--file",
+        type=_file,
+        action="append",
+        default=[],
+        metavar="ID=PATH",
+        help="a local GeoTIFF or Zarr store as an asset, beside the synthetic ones; may be repeated",
+    )
+    group.add_argument(
+        "--export-folder",
+        metavar="DIR",
+        help="stands for Cloud Storage (one folder a bucket) and Drive (the folder Drive); default: a temporary one",
+    )
+    group.add_argument("--service-account-key", type=Path, metavar="FILE", help="write a key; tokens are then checked")
+
+
+def _add_behaviour(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("how it behaves")
+    group.add_argument("--latency-base", type=float, default=0.0, metavar="S", help="seconds of every pixel request")
+    group.add_argument("--latency-per-mb", type=float, default=0.0, metavar="S", help="seconds per accounted megabyte")
+    group.add_argument("--jitter", type=float, default=0.0, metavar="SIGMA", help="of the log-normal factor")
+    group.add_argument(
+        "--max-concurrency", type=int, default=40, metavar="N", help="requests at one time (default: %(default)s)"
+    )
+    group.add_argument(
+        "--max-requests-per-second", type=float, default=100.0, metavar="N", help="more are 429 (default: %(default)s)"
+    )
+    group.add_argument(
+        "--fault",
+        type=_fault,
+        action="append",
+        default=[],
+        metavar="NAME=RATE",
+        help="share of pixel requests, 0 to 1, that meet this fault (names are below); may be repeated",
+    )
+    group.add_argument("--gzip", action="store_true", help="compress answers for clients that qualify")
+    group.add_argument("--chunked", action="store_true", help="send pixels without Content-Length")
+    group.add_argument("--settings", type=Path, metavar="FILE", help="JSON, laid over the options above")
+
+
+def _file(text: str) -> tuple[str, str]:
+    identifier, equals, path = text.partition("=")
+    if not (identifier and equals and path):
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form ID=PATH")
+    if not Path(path).exists():
+        raise argparse.ArgumentTypeError(f"{path} does not exist")
+    return identifier, path
+
+
+def _fault(text: str) -> tuple[str, float]:
+    name, _, rate = text.partition("=")
+    if name not in _FAULTS:
+        raise argparse.ArgumentTypeError(f"'{name}' is no fault; there are {', '.join(_FAULTS)}")
+    try:
+        return name, float(rate)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form NAME=RATE") from None
 
 
 def _stated(options: argparse.Namespace) -> dict[str, Json]:
@@ -71,6 +145,9 @@ def _stated(options: argparse.Namespace) -> dict[str, Json]:
             "max_concurrency": options.max_concurrency,
             "max_requests_per_second": options.max_requests_per_second,
         },
+        "faults": {"rates": dict(options.fault)},
+        "transfer": {"gzip": options.gzip, "chunked": options.chunked},
+        "export_folder": options.export_folder,
     }
 
 

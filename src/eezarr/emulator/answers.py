@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eezarr.emulator import geotiff, npy, pictures
+from eezarr.emulator.call import Body
 from eezarr.emulator.errors import asset_not_found, invalid
 from eezarr.emulator.faults import Fault, corrupted
 from eezarr.emulator.grids import completed, stated
@@ -45,19 +46,6 @@ class PixelJob:
     file_prefix: str
     """Name of the files in a zipped answer."""
     accounted_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
-    """What is sent."""
-
-    parts: tuple[npy.Part, ...]
-    content_type: str
-
-    @property
-    def size(self) -> int:
-        """Bytes of all parts."""
-        return sum(len(part) for part in self.parts)
 
 
 def asset_job(world: World, name: str, message: Mapping[str, Json], limits: MethodLimits) -> PixelJob:

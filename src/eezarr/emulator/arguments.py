@@ -120,6 +120,11 @@ class Arguments:
             return Feature(geometry=value)
         return value if isinstance(value, Image | Feature) else self._wrong(name, "Element", value)
 
+    def owner(self, name: str) -> Element | Collection:
+        """Answer what has properties: an element or a collection."""
+        value = self.values.get(name)
+        return value if isinstance(value, Collection) else self.element(name)
+
     def collection(self, name: str) -> Collection:
         """Answer a collection; an element, or a list of them, is one."""
         value = self.values.get(name)

@@ -142,8 +142,10 @@ class TokenOffice:
         expiry = self._clock() + settings.token_lifetime_s
         return Token(subject=subject, is_user=is_user, scopes=frozenset(scope.split()), expires_at=expiry)
 
-    def require(self, settings: AuthSettings, header: str, quota_project: str, path_project: str) -> None:
-        """Pass a request that may be answered.
+    def require(
+        self, settings: AuthSettings, header: str, quota_project: str, path_project: str
+    ) -> frozenset[str] | None:
+        """Answer the scopes of the token of a request that may be answered; `None` where tokens are not looked at.
 
         Args:
             settings: As they are now.
@@ -154,6 +156,7 @@ class TokenOffice:
         Raises:
             ApiError: 401 or 403.
         """
+        scopes: frozenset[str] | None = None
         if self.is_checking(settings):
             scheme, _, text = header.partition(" ")
             token = self._tokens.get(text.strip()) if scheme.lower() == "bearer" else None
@@ -163,11 +166,13 @@ class TokenOffice:
                 raise errors.insufficient_scopes()
             if token.is_user and settings.needs_quota_project and not quota_project:
                 raise errors.needs_quota_project()
+            scopes = token.scopes
         for project in filter(None, (quota_project, path_project)):
             if project in settings.denied_projects:
                 raise errors.project_denied(project)
             if project in settings.disabled_projects:
                 raise errors.service_disabled(project)
+        return scopes
 
 
 def require_readable(settings: AuthSettings, asset: str) -> None:

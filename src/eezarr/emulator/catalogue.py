@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 
 from eezarr.emulator import globes, sentinel2
 from eezarr.emulator.files import open_file
-from eezarr.emulator.raster import AssetNotFound, Json
+from eezarr.emulator.raster import AssetExists, AssetNotFound, Json
+from eezarr.emulator.stored import image_of_files
 from eezarr.emulator.values import Collection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from eezarr.emulator.images import Band, Image
+    from eezarr.emulator.raster import StoredImage
 
 PUBLIC, LEGACY = "projects/earthengine-public/assets/", "projects/earthengine-legacy/assets/"
 
@@ -105,6 +107,10 @@ def image_json(image: Image, name: str) -> dict[str, Json]:
     return answer
 
 
+def _is_root(name: str) -> bool:
+    return name.startswith("projects/") and name.endswith("/assets") and name.count("/") == 2
+
+
 class Catalogue:
     """All assets of a world; it also answers the interpreter's loads."""
 
@@ -140,10 +146,21 @@ class Catalogue:
         properties: dict[str, Json] = {"title": "Sentinel-2 (synthetic)", "provider": "emulator"}
         return Collection(elements=tuple(images.values()), id=identifier, version=1, properties=properties)
 
+    def put_image(self, name: str, image: StoredImage, *, overwrite: bool) -> None:
+        """Make an exported image an asset.
+
+        Raises:
+            AssetExists: if there is one of that name, and it is not to be overwritten.
+        """
+        full = asset_name(name)
+        if not overwrite and (full in self._images or self._is_folder(full)):
+            raise AssetExists(full)
+        self._images[full] = image_of_files(image, asset_id(full))
+
     def _is_folder(self, name: str) -> bool:
         if name.startswith(PUBLIC):
             return asset_id(name) in FOLDERS
-        return any(known.startswith(f"{name}/") for known in self._images)
+        return _is_root(name) or any(known.startswith(f"{name}/") for known in list(self._images))
 
     def asset(self, name: str) -> dict[str, Json]:
         """Answer an asset's JSON.
@@ -176,7 +193,7 @@ class Catalogue:
         Raises:
             AssetNotFound: if there is no such folder or collection.
         """
-        full = self._resolved(name)
+        full = f"{name}/assets" if name.count("/") == 1 else self._resolved(name)
         identifier = asset_id(full)
         if identifier in PERIODS:
             images = sentinel2_images(identifier)
@@ -184,5 +201,7 @@ class Catalogue:
         if not self._is_folder(full):
             raise AssetNotFound(f"Asset '{name}' not found.")
         known = {*self._images, *(PUBLIC + child for child in (*PERIODS, *FOLDERS))}
-        inside = sorted(child for child in known if child.rpartition("/")[0] == full)
+        below = [child.removeprefix(f"{full}/") for child in known if child.startswith(f"{full}/")]
+        # A folder is there as soon as something is in it.
+        inside = sorted({f"{full}/{child.partition('/')[0]}" for child in below})
         return [self.asset(child) for child in inside]

@@ -138,6 +138,11 @@ def asset_not_found(name: str) -> ApiError:
     return ApiError(code=404, message=f"Asset '{name}' not found.")
 
 
+def operation_not_found(name: str) -> ApiError:
+    """Answer the 404 of the operation methods."""
+    return ApiError(code=404, message=f"Operation '{name}' not found.")
+
+
 def html_page(code: int, reason: str, text: str) -> bytes:
     """Answer an error page as a Google front end writes it."""
     return _PAGE.format(code=code, reason=reason, text=text).encode()

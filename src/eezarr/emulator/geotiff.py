@@ -47,7 +47,7 @@ def encoded(names: Sequence[str], planes: Sequence[Plane], grid: Grid, *, marks_
             dtype=layers[0].dtype.name,
             crs=grid.crs,
             transform=Affine(*grid.transform),
-            nodata=_no_data(layers[0].dtype) if marks_masked else None,
+            nodata=no_data_of(layers[0].dtype) if marks_masked else None,
             interleave="pixel",
         ) as file:
             for index, (name, layer) in enumerate(zip(names, layers, strict=True), start=1):
@@ -72,12 +72,13 @@ def _layers(planes: Sequence[Plane], *, marks_masked: bool) -> list[npt.NDArray[
     dtype = np.result_type(*[plane.values.dtype for plane in planes])
     layers = [np.asarray(plane.values, dtype) for plane in planes]
     if marks_masked:
-        fill = np.asarray(_no_data(dtype)).astype(dtype)
+        fill = np.asarray(no_data_of(dtype)).astype(dtype)
         layers = [np.where(plane.valid, layer, fill) for plane, layer in zip(planes, layers, strict=True)]
     return layers
 
 
-def _no_data(dtype: np.dtype[np.generic]) -> float:
+def no_data_of(dtype: np.dtype[np.generic]) -> float:
+    """Answer what masked pixels of a type hold in a file, where nothing else is asked for."""
     if dtype.kind == "f":
         return -np.inf
     return float(np.iinfo(dtype.name).min)

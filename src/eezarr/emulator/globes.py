@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from eezarr.emulator.images import Band, Image, of_dtype
 from eezarr.emulator.pixels import Array, Run, StoredPixels
+from eezarr.emulator.planet import heights
 from eezarr.emulator.raster import Grid, Json, Plane
 from eezarr.emulator.terrain import hashed
-from eezarr.emulator.texture import Floats, Indices
+from eezarr.emulator.texture import Indices
 
 ETOPO, SRTM, MIXED = "NOAA/NGDC/ETOPO1", "USGS/SRTMGL1_003", "projects/eezarr/assets/mixed"
 
@@ -62,39 +63,12 @@ def stored_band(name: str, dtype: str, grid: Grid, make: Maker, *, policy: str =
     )
 
 
-_WAVES = (
-    (1, 1.3, 0.6, 1500), (2, 2.1, 2.0, 1300), (3, 1.7, 4.1, 1000), (5, 4.3, 1.2, 620), (9, 7.9, 5.0, 380),
-    (17, 15.1, 0.3, 240), (41, 37.3, 3.3, 130),
-)  # fmt: skip
-"""Waves around the globe eastward, waves northward, phase, metres."""
-
-
-def _waves(longitude: npt.NDArray[np.float64], latitude: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Metres of a smooth globe: waves separable in longitude and latitude, continents where they add up."""
-    lon, lat = np.radians(longitude)[None, :], np.radians(latitude)[:, None]
-    height = np.zeros((len(latitude), len(longitude)))
-    for east, north, phase, metres in _WAVES:
-        height += metres * np.sin(east * lon + phase) * np.cos(north * lat + 1.7 * phase)
-    return height - 900.0
-
-
-def _bumps(rows: Indices, cols: Indices, metres: float) -> npt.NDArray[np.float64]:
-    """Roughness from pixel to pixel, as whole 32nds of its range."""
-    return (hashed(rows[:, None], cols[None, :], 61) >> np.uint32(27)).astype(np.float64) * (metres / 32)
-
-
-def _elevation(rows: Indices, cols: Indices, side_deg: float, top: float, left: float) -> npt.NDArray[np.float64]:
-    longitude = np.asarray(left + (cols + 0.5) * side_deg, np.float64)
-    latitude = np.asarray(top - (rows + 0.5) * side_deg, np.float64)
-    return _waves(longitude, latitude) + _bumps(rows, cols, 12.0)
-
-
 def etopo() -> Image:
     """Answer elevation of the globe, float32 metres, one arc-minute, below zero in the sea."""
     side = 1 / 60
 
     def make(rows: Indices, cols: Indices) -> tuple[Array, npt.NDArray[np.bool_]]:
-        values: Floats = _elevation(rows, cols, side, 90.0, -180.0).astype(np.float32)
+        values = heights(rows, cols, 60, 90)
         return values, np.ones(values.shape, np.bool_)
 
     grid = Grid(crs="EPSG:4326", transform=(side, 0.0, -180.0, 0.0, -side, 90.0), width=21_600, height=10_800)
@@ -107,7 +81,7 @@ def srtm() -> Image:
     side = 1 / 120
 
     def make(rows: Indices, cols: Indices) -> tuple[Array, npt.NDArray[np.bool_]]:
-        metres = _elevation(rows, cols, side, 60.0, -180.0)
+        metres = heights(rows, cols, 120, 60)
         return metres.astype(np.int16), metres >= 0
 
     grid = Grid(crs="EPSG:4326", transform=(side, 0.0, -180.0, 0.0, -side, 60.0), width=43_200, height=13_920)

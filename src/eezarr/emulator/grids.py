@@ -26,6 +26,8 @@ _METRES_PER_DEGREE = 111_319.49079327358
 # A box's edge this near a pixel's edge (in pixels) is on it.
 _ON_EDGE = 1e-6
 _EDGE_POINTS = 20
+# Half the side of the web map's square: pi x 6 378 137 m.
+_MERCATOR_EDGE = 20_037_508.342789244
 _TERMS = ("scaleX", "shearX", "translateX", "shearY", "scaleY", "translateY")
 
 
@@ -53,6 +55,23 @@ def stated(message: Json) -> StatedGrid:
         transform=_stated_transform(message.get("affineTransform")),
         size=_stated_size(message.get("dimensions")),
     )
+
+
+def map_tile(zoom: int, column: int, row: int) -> dict[str, Json]:
+    """Answer the `PixelGrid` of a web map's tile: 256 x 256 pixels of the Mercator square, row 0 in the north.
+
+    Raises:
+        ApiError: There is no such tile.
+    """
+    count = 2 ** min(zoom, 32)
+    if zoom > 24 or not 0 <= row < count:
+        raise invalid(f"Invalid tile: {zoom}/{column}/{row}.")
+    side = 2 * _MERCATOR_EDGE / count
+    left = -_MERCATOR_EDGE + (column % count) * side
+    transform: dict[str, Json] = {"scaleX": side / 256, "scaleY": -side / 256}
+    transform |= {"translateX": left, "translateY": _MERCATOR_EDGE - row * side}
+    size: dict[str, Json] = {"width": 256, "height": 256}
+    return {"crsCode": "EPSG:3857", "affineTransform": transform, "dimensions": size}
 
 
 def _stated_transform(message: Json) -> Transform | None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from eezarr.emulator.geometry import EVERYWHERE, Geometry, Projection, lonlat, of_grid
 from eezarr.emulator.raster import EvaluationError, Grid, Json, RasterBand
+from eezarr.emulator.sampling import inverted, moved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,6 +107,8 @@ class Band:
     grid: Grid = UNBOUNDED
     is_bounded: bool = False
     """Whether `grid` has a real extent."""
+    extent: Grid | None = None
+    """What is delivered where nobody states a grid, if not all of `grid`: a part of its lattice, or beyond it."""
     footprint: Pixels | None = None
     """Valid where the image exists at all; None: everywhere."""
     pyramiding: str = "MEAN"
@@ -119,18 +122,27 @@ class Band:
             dtype=self.type.dtype,
             minimum=self.type.minimum,
             maximum=self.type.maximum,
-            grid=self.grid,
+            grid=self.extent or self.grid,
             pyramiding=self.pyramiding,
         )
 
     def info(self) -> dict[str, Json]:
         """Answer what `getInfo()` prints."""
         answer: dict[str, Json] = {"id": self.id, "data_type": self.type.info()}
-        if self.is_bounded:
+        if self.extent is not None:
+            answer |= {"dimensions": [self.extent.width, self.extent.height], "origin": self._origin(self.extent)}
+        elif self.is_bounded:
             answer["dimensions"] = [self.grid.width, self.grid.height]
         projection = self.projection.info()
         answer |= {"crs": projection.get("crs", projection.get("wkt")), "crs_transform": projection["transform"]}
         return answer
+
+    def _origin(self, extent: Grid) -> Json:
+        """Answer the column and row, on the band's projection, of the first pixel of an extent."""
+        x, y = moved(
+            inverted(self.projection.transform), np.array([extent.transform[2]]), np.array([extent.transform[5]])
+        )
+        return [round(float(x[0])), round(float(y[0]))]
 
     @property
     def projection(self) -> Projection:

@@ -76,13 +76,22 @@ def _page(
     except AssetNotFound as error:
         raise asset_not_found(parent) from error
     matching = [child for child in children if all(passes(child) for passes in keep)]
-    start, size = _offset(query.get("pageToken", "")), _page_size(query.get("pageSize", ""), basic=basic)
     shown: list[Json] = [
-        {name: value for name, value in child.items() if not basic or name in _BASIC}
-        for child in matching[start : start + size]
+        {name: value for name, value in child.items() if not basic or name in _BASIC} for child in matching
     ]
+    return paged(shown, query, field=field, max_size=_MAX_PAGE_BASIC if basic else _MAX_PAGE)
+
+
+def paged(items: list[Json], query: Mapping[str, str], *, field: str, max_size: int) -> dict[str, Json]:
+    """Answer the page of `items` that `pageSize` and `pageToken` ask for, and the token of the next one.
+
+    Raises:
+        ApiError: One of them cannot be read.
+    """
+    start, size = _offset(query.get("pageToken", "")), _page_size(query.get("pageSize", ""), max_size)
+    shown = items[start : start + size]
     reply: dict[str, Json] = {field: shown} if shown else {}
-    if start + size < len(matching):
+    if start + size < len(items):
         reply["nextPageToken"] = base64.urlsafe_b64encode(f"after:{start + size}".encode()).decode()
     return reply
 
@@ -96,8 +105,7 @@ def _offset(token: str) -> int:
         raise invalid("Invalid page token.") from error
 
 
-def _page_size(text: str, *, basic: bool) -> int:
-    limit = _MAX_PAGE_BASIC if basic else _MAX_PAGE
+def _page_size(text: str, limit: int) -> int:
     try:
         size = int(text or 0)
     except ValueError as error:

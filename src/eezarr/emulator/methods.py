@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
-from eezarr.emulator import answers, discovery, payload
-from eezarr.emulator.answers import Body, PixelJob
+from eezarr.emulator import answers, discovery, payload, schemas
 from eezarr.emulator.auth import require_readable
+from eezarr.emulator.call import Body, Call, json_body
 from eezarr.emulator.errors import ApiError, asset_not_found
-from eezarr.emulator.faults import Fault, require_computable
+from eezarr.emulator.exports.methods import ExportMethods
+from eezarr.emulator.faults import require_computable
+from eezarr.emulator.grids import map_tile
 from eezarr.emulator.latency import metadata_latency_s, pixel_latency_s
 from eezarr.emulator.listing import list_assets, list_images
 from eezarr.emulator.raster import AssetNotFound, Json, World
@@ -23,50 +23,44 @@ from eezarr.emulator.stats import Counters, PixelRequest
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from eezarr.emulator.routing import Route
-    from eezarr.emulator.settings import EmulatorSettings
+    from eezarr.emulator.answers import PixelJob
+    from eezarr.emulator.exports.office import ExportOffice
 
-_MAX_THUMBNAILS = 1000
+_MAX_PICTURES = 1000
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One admitted request, read."""
-
-    route: Route
-    name: str
-    """The resource in the path."""
-    query: dict[str, str]
-    payload: bytes
-    settings: EmulatorSettings
-    fault: Fault
-    identity: str
-    attempt: int
 
 
 class Methods:
     """What can be asked of a world. Evaluation runs in threads, so the loop keeps answering."""
 
     def __init__(
-        self, world: World, counters: Counters, *, workers: int, sleep: Callable[[float], Awaitable[None]]
+        self,
+        world: World,
+        counters: Counters,
+        exports: ExportOffice,
+        *,
+        workers: int,
+        sleep: Callable[[float], Awaitable[None]],
     ) -> None:
-        """Serve `world`; what is answered is counted in `counters`."""
+        """Serve `world`; what is answered is counted in `counters`, batch exports go to `exports`."""
         self._world = world
         self._counters = counters
         self._sleep = sleep
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="emulator")
-        self._thumbnails: OrderedDict[str, dict[str, Json]] = OrderedDict()
+        self._pictures: OrderedDict[str, dict[str, Json]] = OrderedDict()
         self._handlers: dict[str, Callable[[Call], Awaitable[Body]]] = {
             "getPixels": self._get_pixels,
             "computePixels": self._compute_pixels,
             "thumbnails.getPixels": self._thumbnail_pixels,
             "thumbnails.create": self._create_thumbnail,
+            "maps.create": self._create_map,
+            "maps.tiles.get": self._map_tile,
             "value.compute": self._compute_value,
             "listImages": self._list_images,
             "listAssets": self._list_assets,
             "algorithms": self._algorithms,
             "assets.get": self._get_asset,
+            **ExportMethods(exports).handlers(),
         }
 
     async def answer(self, call: Call) -> Body:
@@ -89,20 +83,20 @@ class Methods:
         require_readable(call.settings.auth, call.name)
 
         def prepare() -> PixelJob:
-            message = payload.parsed(call.payload, payload.GET_PIXELS)
+            message = payload.parsed(call.payload, schemas.GET_PIXELS)
             return answers.asset_job(self._world, call.name, message, call.settings.limits.get_pixels)
 
         return await self._pixels(call, prepare)
 
     async def _compute_pixels(self, call: Call) -> Body:
         def prepare() -> PixelJob:
-            message = payload.parsed(call.payload, payload.COMPUTE_PIXELS)
+            message = payload.parsed(call.payload, schemas.COMPUTE_PIXELS)
             return answers.expression_job(self._world, call.route.name, message, call.settings.limits.compute_pixels)
 
         return await self._pixels(call, prepare)
 
     async def _thumbnail_pixels(self, call: Call) -> Body:
-        message = self._thumbnails.get(call.name)
+        message = self._pictures.get(call.name)
         if message is None:
             raise ApiError(code=404, message=f"Thumbnail '{call.name}' not found.")
         limits = call.settings.limits.compute_pixels
@@ -129,36 +123,53 @@ class Methods:
 
     async def _create_thumbnail(self, call: Call) -> Body:
         def prepare() -> dict[str, Json]:
-            message = payload.parsed(call.payload, payload.THUMBNAIL)
+            message = payload.parsed(call.payload, schemas.THUMBNAIL)
             answers.expression_job(self._world, "thumbnails", message, call.settings.limits.compute_pixels)
             return message
 
-        message = await self._after_latency(call, prepare)
-        name = f"{call.name}/thumbnails/{uuid4().hex}"
-        self._thumbnails[name] = message
-        if len(self._thumbnails) > _MAX_THUMBNAILS:
-            self._thumbnails.popitem(last=False)
-        return _json({"name": name})
+        return json_body({"name": self._keep(f"{call.name}/thumbnails", await self._after_latency(call, prepare))})
+
+    async def _create_map(self, call: Call) -> Body:
+        message = await self._after_latency(call, lambda: payload.parsed(call.payload, schemas.MAP))
+        return json_body({"name": self._keep(f"{call.name}/maps", message)})
+
+    def _keep(self, parent: str, message: dict[str, Json]) -> str:
+        """Answer the name under which a picture can be fetched, for as long as there is room for it."""
+        name = f"{parent}/{uuid4().hex}"
+        self._pictures[name] = message
+        if len(self._pictures) > _MAX_PICTURES:
+            self._pictures.popitem(last=False)
+        return name
+
+    async def _map_tile(self, call: Call) -> Body:
+        name, _, place = call.name.partition("/tiles/")
+        message = self._pictures.get(name)
+        if message is None:
+            raise ApiError(code=404, message=f"Map '{name}' not found.")
+        zoom, column, row = (int(number) for number in place.split("/"))
+        tile = {**message, "grid": map_tile(zoom, column, row)}
+        limits = call.settings.limits.compute_pixels
+        return await self._pixels(call, lambda: answers.expression_job(self._world, call.route.name, tile, limits))
 
     async def _compute_value(self, call: Call) -> Body:
         def compute() -> Json:
-            message = payload.parsed(call.payload, payload.COMPUTE_VALUE)
+            message = payload.parsed(call.payload, schemas.COMPUTE_VALUE)
             value = answers.evaluated(self._world, message)
             return value.info() if answers.is_raster(value) else value
 
         value = await self._after_latency(call, compute)
-        return _json({} if value is None else {"result": value})
+        return json_body({"result": value})
 
     async def _list_assets(self, call: Call) -> Body:
-        return _json(await self._after_latency(call, lambda: list_assets(self._world, call.name, call.query)))
+        return json_body(await self._after_latency(call, lambda: list_assets(self._world, call.name, call.query)))
 
     async def _list_images(self, call: Call) -> Body:
-        return _json(await self._after_latency(call, lambda: list_images(self._world, call.name, call.query)))
+        return json_body(await self._after_latency(call, lambda: list_images(self._world, call.name, call.query)))
 
     async def _get_asset(self, call: Call) -> Body:
         require_readable(call.settings.auth, call.name)
         try:
-            return _json(await self._after_latency(call, lambda: self._world.asset(call.name)))
+            return json_body(await self._after_latency(call, lambda: self._world.asset(call.name)))
         except AssetNotFound as error:
             raise asset_not_found(call.name) from error
 
@@ -172,11 +183,6 @@ class Methods:
     async def _wait(self, seconds: float) -> None:
         if seconds > 0:
             await self._sleep(seconds)
-
-
-def _json(value: Json) -> Body:
-    data = json.dumps(value, separators=(",", ":")).encode()
-    return Body(parts=(data,), content_type="application/json; charset=UTF-8")
 
 
 def _record(job: PixelJob) -> PixelRequest:

@@ -9,95 +9,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from eezarr.emulator.errors import ApiError, bad_fields
+from eezarr.emulator.schemas import API, Enum, MapOf, Message, Repeated, Scalar, Type
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from eezarr.emulator.raster import Json
 
-_API = "type.googleapis.com/google.earthengine.v1"
 _WORKLOAD_TAG = re.compile(r"[a-z0-9]([-_.a-z0-9]{0,61}[a-z0-9])?", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Scalar:
-    """A plain value: `string`, `int`, `double`, `struct`, or `any`."""
-
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class Enum:
-    """One of a set of names."""
-
-    type_name: str
-    names: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Repeated:
-    """An array of one type."""
-
-    item: Type
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """An object with known fields; at most one of `one_of`."""
-
-    type_name: str
-    fields: Mapping[str, Type]
-    one_of: tuple[str, ...] = ()
-
-
-Type: TypeAlias = Scalar | Enum | Repeated | Message
-
-STRING, INT, DOUBLE, STRUCT = Scalar("string"), Scalar("int"), Scalar("double"), Scalar("struct")
-
-FILE_FORMAT = Enum(
-    f"{_API}.ImageFileFormat",
-    frozenset(
-        {
-            "IMAGE_FILE_FORMAT_UNSPECIFIED",
-            "JPEG",
-            "PNG",
-            "AUTO_JPEG_PNG",
-            "NPY",
-            "GEO_TIFF",
-            "TF_RECORD_IMAGE",
-            "ZIPPED_GEO_TIFF",
-            "ZIPPED_GEO_TIFF_PER_BAND",
-            "MULTI_BAND_IMAGE_TILE",
-        }
-    ),
-)
-GRID = Message(
-    f"{_API}.PixelGrid",
-    {
-        "dimensions": Message(f"{_API}.GridDimensions", {"width": INT, "height": INT}),
-        "affineTransform": Message(
-            f"{_API}.AffineTransform",
-            dict.fromkeys(("scaleX", "shearX", "translateX", "shearY", "scaleY", "translateY"), DOUBLE),
-        ),
-        "crsCode": STRING,
-        "crsWkt": STRING,
-    },
-    one_of=("crsCode", "crsWkt"),
-)
-VISUALIZATION = Message(
-    f"{_API}.VisualizationOptions",
-    {
-        "ranges": Repeated(Message(f"{_API}.DoubleRange", {"min": DOUBLE, "max": DOUBLE})),
-        "paletteColors": Repeated(STRING),
-        "gamma": DOUBLE,
-        "opacity": DOUBLE,
-    },
-)
-EXPRESSION = Message(f"{_API}.Expression", {"values": STRUCT, "result": STRING})
 _NODE_FIELDS = frozenset(
     {
         "constantValue",
@@ -110,19 +30,6 @@ _NODE_FIELDS = frozenset(
         "argumentReference",
         "valueReference",
     }
-)
-_PIXELS: dict[str, Type] = {
-    "fileFormat": FILE_FORMAT,
-    "grid": GRID,
-    "bandIds": Repeated(STRING),
-    "visualizationOptions": VISUALIZATION,
-    "workloadTag": STRING,
-}
-GET_PIXELS = Message(f"{_API}.GetPixelsRequest", {**_PIXELS, "region": STRUCT})
-COMPUTE_PIXELS = Message(f"{_API}.ComputePixelsRequest", {**_PIXELS, "expression": EXPRESSION})
-COMPUTE_VALUE = Message(f"{_API}.ComputeValueRequest", {"expression": EXPRESSION, "workloadTag": STRING})
-THUMBNAIL = Message(
-    f"{_API}.Thumbnail", {**_PIXELS, "name": STRING, "expression": EXPRESSION, "filenamePrefix": STRING}
 )
 
 
@@ -153,7 +60,7 @@ def _check_expression(expression: Json, violations: list[tuple[str, str]]) -> No
     while to_come:
         path, node = to_come.pop()
         if not isinstance(node, dict) or len(node) != 1:
-            violations.append((path, f"Invalid value at '{path}' ({_API}.ValueNode), {_shown(node)}"))
+            violations.append((path, f"Invalid value at '{path}' ({API}.ValueNode), {_shown(node)}"))
             continue
         [(name, value)] = node.items()
         inner = f"{path}.{_snake(name)}"
@@ -197,7 +104,9 @@ def _message(value: Json, schema: Message, path: str, violations: list[tuple[str
             result[known] = _value(item, schema.fields[known], inner, violations)
     present = [name for name in schema.one_of if name in result]
     if len(present) > 1:
-        text = f"Invalid value at '{path}' (oneof), oneof field 'crs' is already set. Cannot set '{present[1]}'"
+        text = (
+            f"Invalid value at '{path}' (oneof), oneof field '{schema.union}' is already set. Cannot set '{present[1]}'"
+        )
         violations.append((path, text))
     return result
 
@@ -209,6 +118,9 @@ def _value(value: Json, kind: Type, path: str, violations: list[tuple[str, str]]
         case Repeated(item):
             items = value if isinstance(value, list) else [value]
             return [_value(each, item, f"{path}[{index}]", violations) for index, each in enumerate(items)]
+        case MapOf(item):
+            entries = value if isinstance(value, dict) else {"value": value}
+            return {name: _value(each, item, f"{path}[{name}]", violations) for name, each in entries.items()}
         case Enum(type_name, names):
             if value not in names:
                 violations.append((path, f"Invalid value at '{path}' ({type_name}), {_shown(value)}"))
@@ -218,7 +130,7 @@ def _value(value: Json, kind: Type, path: str, violations: list[tuple[str, str]]
 
 
 def _scalar(value: Json, kind: str, path: str, violations: list[tuple[str, str]]) -> Json:
-    if isinstance(value, dict) and value.keys() == {"value"} and kind in ("int", "double"):
+    if isinstance(value, dict) and value.keys() == {"value"} and kind in ("int", "int64", "double"):
         value = value["value"]
     converted = _CONVERTERS[kind](value)
     if converted is None:
@@ -235,6 +147,19 @@ def _integer(value: Json) -> Json:
     return int(number) if isinstance(number, float) and number.is_integer() and abs(number) < 2**31 else None
 
 
+def _long(value: Json) -> Json:
+    """Answer an integer of up to 64 bits without a way through floats, which would round it."""
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if re.fullmatch(r"-?[0-9]{1,19}", text) is None:
+        number = _double(value)
+        return int(number) if isinstance(number, float) and number.is_integer() and abs(number) < 2**63 else None
+    return int(text) if -(2**63) <= int(text) < 2**63 else None
+
+
+def _boolean(value: Json) -> Json:
+    return value if isinstance(value, bool) else None
+
+
 def _double(value: Json) -> Json:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
@@ -249,10 +174,19 @@ def _struct(value: Json) -> Json:
     return value if isinstance(value, dict) else None
 
 
-_CONVERTERS = {"string": _string, "int": _integer, "double": _double, "struct": _struct}
+_CONVERTERS = {
+    "string": _string,
+    "bool": _boolean,
+    "int": _integer,
+    "int64": _long,
+    "double": _double,
+    "struct": _struct,
+}
 _TYPE_NAMES = {
     "string": "TYPE_STRING",
+    "bool": "TYPE_BOOL",
     "int": "TYPE_INT32",
+    "int64": "TYPE_INT64",
     "double": "TYPE_DOUBLE",
     "struct": "type.googleapis.com/google.protobuf.Struct",
 }

@@ -7,10 +7,11 @@ Both halves import this module; it imports neither.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
@@ -36,6 +37,12 @@ class Grid:
     """(scaleX, shearX, translateX, shearY, scaleY, translateY); translate is the outer corner of the first pixel."""
     width: int
     height: int
+
+    def part(self, top: int, left: int, height: int, width: int) -> Grid:
+        """Answer a window of the grid, in pixels; it may reach beyond the edges."""
+        a, b, c, d, e, f = self.transform
+        origin = (c + a * left + b * top, f + d * left + e * top)
+        return Grid(crs=self.crs, transform=(a, b, origin[0], d, e, origin[1]), width=width, height=height)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,4 +113,40 @@ class World(Protocol):
         A collection, a geometry or an element is answered as the JSON that `getInfo()` prints of it.
         Raises `EvaluationError` with the service's message.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBand:
+    """A band in files."""
+
+    id: str
+    values: Path
+    """A NPY of (height, width)."""
+    valid: Path
+    """A NPY of (height, width), bool: true where the pixel is not masked."""
+    pyramiding: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredImage:
+    """An exported image, to become an asset."""
+
+    grid: Grid
+    bands: tuple[StoredBand, ...]
+    properties: Mapping[str, Json]
+    version: int
+    """Microseconds since 1970."""
+
+
+class AssetExists(Exception):
+    """An asset of that name is there, and may not be overwritten."""
+
+
+@runtime_checkable
+class WritableWorld(Protocol):
+    """A world that takes in images."""
+
+    def put_image(self, name: str, image: StoredImage, *, overwrite: bool) -> None:
+        """Make `image` the asset `name`; raises `AssetExists`."""
         ...

@@ -9,6 +9,8 @@ from typing import Literal
 Kind = Literal["pixels", "data", "thumbnail", "open"]
 
 _PROJECT = r"(?P<name>projects/[^/:]+)"
+_OPERATION = r"(?P<name>projects/[^/:]+/operations/[^/:]+)"
+_MAP = r"(?P<name>projects/[^/:]+/maps/[^/:]+/tiles/\d+/-?\d+/-?\d+)"
 _ASSET = r"(?P<name>projects/[^/:]+/assets/[^:]+)"
 
 
@@ -35,6 +37,14 @@ _ROUTES = (
     _route("computePixels", "POST", _PROJECT + "/image:computePixels", "pixels"),
     _route("thumbnails.getPixels", "GET", r"(?P<name>projects/[^/:]+/thumbnails/[^/:]+):getPixels", "thumbnail"),
     _route("thumbnails.create", "POST", _PROJECT + "/thumbnails", "data"),
+    _route("maps.create", "POST", _PROJECT + "/maps", "data"),
+    _route("maps.tiles.get", "GET", _MAP, "thumbnail"),
+    _route("image.export", "POST", _PROJECT + "/image:export", "data"),
+    _route("operations.list", "GET", _PROJECT + "/operations", "data"),
+    _route("operations.get", "GET", _OPERATION, "data"),
+    _route("operations.wait", "POST", _OPERATION + ":wait", "data"),
+    _route("operations.cancel", "POST", _OPERATION + ":cancel", "data"),
+    _route("operations.delete", "DELETE", _OPERATION, "data"),
     _route("value.compute", "POST", _PROJECT + "/value:compute", "data"),
     _route("listImages", "GET", _ASSET + ":listImages", "data", is_alpha=True),
     _route("listAssets", "GET", r"(?P<name>projects/[^/:]+(/assets/[^:]+)?):listAssets", "data"),

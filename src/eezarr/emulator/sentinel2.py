@@ -29,8 +29,13 @@ if TYPE_CHECKING:
 L1C, L2A = "COPERNICUS/S2", "COPERNICUS/S2_SR_HARMONIZED"
 CRS = "EPSG:32610"
 
-TILES = {"T10SEG": (499_980, 4_200_000), "T10SFG": (600_000, 4_200_000), "T10SEH": (499_980, 4_300_020)}
-"""Outer upper left corner of each tile, metres."""
+TILES = {
+    "T10SEG": (499_980, 4_200_000),
+    "T10SFG": (600_000, 4_200_000),
+    "T10SEH": (499_980, 4_300_020),
+    "T10SFH": (600_000, 4_300_020),
+}
+"""Outer upper left corner of each tile, metres: around San Francisco Bay, and the place of the computation guide."""
 
 APRIL_2017 = {7: 61.2482, 10: 38.9071, 17: 97.3355, 20: 4.3166, 27: 22.8143, 30: 0.0}
 """Cloud cover by day, per cent: as the Quickstart prints for the 20th and 30th of T10SEG, more than 10 for the rest."""

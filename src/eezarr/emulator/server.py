@@ -99,7 +99,7 @@ class Emulator:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
-        self._service.close()
+        await self._service.close()
 
     @property
     def url(self) -> str:
@@ -121,6 +121,11 @@ class Emulator:
     def settings(self) -> EmulatorSettings:
         """What the next request will see."""
         return self._service.settings
+
+    @property
+    def export_folder(self) -> Path:
+        """Where exports to Cloud Storage (one folder a bucket) and Drive (the folder `Drive`) go."""
+        return self._service.exports.folder(self._service.settings)
 
     def configure(self, change: Mapping[str, Json] | EmulatorSettings) -> EmulatorSettings:
         """Change the settings from the next request on: new ones, or a JSON object to lay over those of now.
@@ -150,7 +155,7 @@ class Emulator:
         )
 
     def reset(self) -> None:
-        """Forget counts, faults' attempts and script, and go back to the first settings; credentials stay good."""
+        """Forget counts, faults and operations, and go back to the first settings; credentials and exports stay."""
         self._service.settings = self._initial
         self._service.forget()
 

@@ -13,18 +13,20 @@ from aiohttp import web
 
 from eezarr.emulator import transfer
 from eezarr.emulator.auth import TokenOffice
+from eezarr.emulator.call import Call
 from eezarr.emulator.draw import identity
 from eezarr.emulator.errors import ApiError, html_page
+from eezarr.emulator.exports.office import ExportOffice
 from eezarr.emulator.faults import Fault, FaultDeck, error_of
 from eezarr.emulator.limits import payload_too_large
-from eezarr.emulator.methods import Call, Methods
+from eezarr.emulator.methods import Methods
 from eezarr.emulator.quota import Quota, Slot
 from eezarr.emulator.stats import Counters
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from eezarr.emulator.answers import Body
+    from eezarr.emulator.call import Body
     from eezarr.emulator.raster import World
     from eezarr.emulator.routing import Route
     from eezarr.emulator.settings import EmulatorSettings
@@ -41,6 +43,7 @@ class Service:
         quota: Requests in flight and their rates.
         deck: Faults.
         counters: What was seen and sent.
+        exports: Operations.
     """
 
     def __init__(
@@ -59,14 +62,18 @@ class Service:
         self.deck = FaultDeck()
         self.counters = Counters()
         self._monotonic = monotonic
-        self._methods = Methods(world, self.counters, workers=settings.transfer.workers, sleep=sleep)
+        self.exports = ExportOffice(world, wall_clock=wall_clock, sleep=sleep)
+        workers = settings.transfer.workers
+        self._methods = Methods(world, self.counters, self.exports, workers=workers, sleep=sleep)
 
-    def close(self) -> None:
-        """End the threads."""
+    async def close(self) -> None:
+        """Stop the operations, end the threads."""
+        await self.exports.close()
         self._methods.close()
 
     def forget(self) -> None:
-        """Start all counts, rates and faults afresh; tokens stay good."""
+        """Start all counts, rates, faults and operations afresh; tokens stay good, exported assets and files stay."""
+        self.exports.forget()
         self.deck = FaultDeck()
         self.quota = Quota(self._monotonic)
         self.counters.clear()
@@ -88,10 +95,12 @@ class Service:
     async def _answer(
         self, request: web.Request, route: Route, name: str, settings: EmulatorSettings
     ) -> web.StreamResponse:
+        scopes: frozenset[str] | None = None
         if route.kind != "thumbnail":
             path_project = "" if "/assets" in name else name.split("/")[1]
             quota_project = request.headers.get("X-Goog-User-Project", "")
-            self.office.require(settings.auth, request.headers.get("Authorization", ""), quota_project, path_project)
+            header = request.headers.get("Authorization", "")
+            scopes = self.office.require(settings.auth, header, quota_project, path_project)
         content = await _content(request, settings.limits.max_payload_bytes)
         slot = self.quota.admit(settings.quota)
         try:
@@ -106,6 +115,7 @@ class Service:
                 fault=fault,
                 identity=key,
                 attempt=attempt,
+                scopes=scopes,
             )
             return await self._outcome(request, call, slot)
         except (asyncio.CancelledError, ConnectionError):

@@ -202,6 +202,24 @@ class TransferSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExportSettings:
+    """How batch exports go; an operation keeps the settings that it was started under."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _CLOSED
+
+    queued_s: float = 0.0
+    """An operation stays PENDING at least so long."""
+    per_megapixel_s: float = 0.0
+    """What each 1 000 000 pixels of the grid take beyond the work itself."""
+    cancel_s: float = 0.0
+    """A cancelled operation stays CANCELLING so long."""
+    max_running: int = 2
+    """Operations that run at one time; the others wait by priority."""
+    max_pending: int = 3000
+    """Of one project; one more is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EmulatorSettings:
     """All of it."""
 
@@ -213,6 +231,9 @@ class EmulatorSettings:
     faults: FaultSettings = field(default_factory=FaultSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     transfer: TransferSettings = field(default_factory=TransferSettings)
+    exports: ExportSettings = field(default_factory=ExportSettings)
+    export_folder: str | None = None
+    """Stands for Cloud Storage (one folder a bucket) and Drive (the folder `Drive`); `None`: a temporary one."""
     under_mask: UnderMask = "stored"
     """What masked pixels hold in a NPY: what the world says, zero, or noise by place (to catch clients that guess)."""
 

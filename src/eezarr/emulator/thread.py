@@ -91,6 +91,11 @@ class EmulatorThread:
         """What the next request will see."""
         return self._emulator.settings
 
+    @property
+    def export_folder(self) -> Path:
+        """Where exports to Cloud Storage and Drive go; see `Emulator.export_folder`."""
+        return self._emulator.export_folder
+
     def configure(self, change: Mapping[str, Json] | EmulatorSettings) -> EmulatorSettings:
         """Change the settings from the next request on; see `Emulator.configure`."""
         return self._on_loop(lambda: self._emulator.configure(change))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from eezarr.emulator.answers import Body
+from eezarr.emulator.call import Body
 from eezarr.emulator.faults import Fault
 
 if TYPE_CHECKING:

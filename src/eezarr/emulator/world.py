@@ -13,7 +13,15 @@ from eezarr.emulator.catalogue import Catalogue
 from eezarr.emulator.images import Band, Image
 from eezarr.emulator.interpreter import evaluate
 from eezarr.emulator.pixels import BLOCK_HEIGHT, BLOCK_WIDTH, Array, Run, cast_to
-from eezarr.emulator.raster import AssetNotFound, EvaluationError, Grid, Json, Plane, RasterBand
+from eezarr.emulator.raster import (
+    AssetNotFound,
+    EvaluationError,
+    Grid,
+    Json,
+    Plane,
+    RasterBand,
+    StoredImage,
+)
 from eezarr.emulator.terrain import hashed
 from eezarr.emulator.values import Collection, encode
 
@@ -39,7 +47,7 @@ class ImageRaster:
     @property
     def is_bounded(self) -> bool:
         """Answer whether pixels end where the grid does."""
-        return bool(self.image.bands) and all(band.is_bounded for band in self.image.bands)
+        return bool(self.image.bands) and all(band.is_bounded or band.extent is not None for band in self.image.bands)
 
     def info(self) -> dict[str, Json]:
         """Answer what `getInfo()` prints."""
@@ -56,7 +64,8 @@ class ImageRaster:
         planes = [Plane(values=np.empty(shape, band.type.dtype), valid=np.empty(shape, np.bool_)) for band in bands]
         for top in range(0, grid.height, BLOCK_HEIGHT):
             for left in range(0, grid.width, BLOCK_WIDTH):
-                window = _window(grid, top, left)
+                height, width = min(BLOCK_HEIGHT, grid.height - top), min(BLOCK_WIDTH, grid.width - left)
+                window = grid.part(top, left, height, width)
                 place = (slice(top, top + window.height), slice(left, left + window.width))
                 self._read_block(window, bands, planes, place)
         return planes
@@ -83,17 +92,6 @@ class ImageRaster:
             return
         stored = self.under_mask == "sentinel" and band.sentinel is not None
         values[masked] = cast_to(np.asarray(band.sentinel if stored else 0), band.type.dtype)
-
-
-def _window(grid: Grid, top: int, left: int) -> Grid:
-    """The part of a grid that a block covers."""
-    a, b, c, d, e, f = grid.transform
-    return Grid(
-        crs=grid.crs,
-        transform=(a, b, c + a * left + b * top, d, e, f + d * left + e * top),
-        width=min(BLOCK_WIDTH, grid.width - left),
-        height=min(BLOCK_HEIGHT, grid.height - top),
-    )
 
 
 def noise(grid: Grid, dtype: np.dtype[np.generic]) -> Array:
@@ -151,6 +149,10 @@ class SyntheticWorld:
             kind = self.asset(name)["type"]
             raise EvaluationError(f"Asset '{name}' is not an Image (found {kind}).")
         return ImageRaster(image=image, under_mask=self.under_mask)
+
+    def put_image(self, name: str, image: StoredImage, *, overwrite: bool) -> None:
+        """Make an exported image an asset; raises `AssetExists`."""
+        self._catalogue.put_image(name, image, overwrite=overwrite)
 
     def evaluate(self, expression: Mapping[str, Json]) -> ImageRaster | Json:
         """Answer the value of an expression: an image, or the JSON that `getInfo()` prints of anything else.

@@ -201,7 +201,7 @@ def _collection(arguments: Arguments) -> Value:
 
 
 def _set_multi(arguments: Arguments) -> Value:
-    element, new = arguments.element("object"), arguments.dictionary("properties")
+    element, new = arguments.owner("object"), arguments.dictionary("properties")
     return replace(element, properties={**element.properties, **{key: encode(value) for key, value in new.items()}})
 
 

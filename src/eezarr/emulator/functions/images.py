@@ -10,7 +10,7 @@ import numpy as np
 
 from eezarr.emulator.arguments import Arguments, Function, constant
 from eezarr.emulator.functions.arithmetic import CASTS, cast_band
-from eezarr.emulator.images import DOUBLE, FLOAT, Band, Image, of_dtype, union, unique_names, with_names
+from eezarr.emulator.images import DOUBLE, FLOAT, Band, Image, union, unique_names, with_names
 from eezarr.emulator.nodes import Chosen, Computed
 from eezarr.emulator.raster import EvaluationError
 from eezarr.emulator.values import Date, Value, decode
@@ -160,42 +160,6 @@ def normalized_difference(arguments: Arguments) -> Value:
     return Image(bands=(replace(first.computed(kind, pixels), id="nd"),), geometry=image.geometry)
 
 
-def visualize(arguments: Arguments) -> Value:
-    """Stretch one or three bands to red, green, blue, uint8; a palette is spread over the range."""
-    image = arguments.image("image")
-    bands = chosen(image, arguments.items("bands")) if arguments.has("bands") else image.bands[:3]
-    lows = (
-        arguments.numbers("min")
-        if isinstance(arguments.values.get("min"), list)
-        else [float(arguments.number("min", 0))]
-    )
-    highs = (
-        arguments.numbers("max")
-        if isinstance(arguments.values.get("max"), list)
-        else [float(arguments.number("max", 255))]
-    )
-    palette = arguments.strings("palette") if arguments.has("palette") else ["000000", "ffffff"]
-    colours = np.array([[int(text.lstrip("#")[k : k + 2], 16) for k in (0, 2, 4)] for text in palette], np.float64)
-    answer = []
-    for k, name in enumerate(("vis-red", "vis-green", "vis-blue")):
-        source = bands[k if len(bands) == 3 else 0]
-        low, high = lows[k % len(lows)], highs[k % len(highs)]
-        stops = np.array([0.0, 255.0]) if len(bands) == 3 else colours[:, k]
-
-        def stretch(
-            values: Array,
-            low: float = low,
-            high: float = high,
-            stops: np.ndarray[tuple[int], np.dtype[np.float64]] = stops,
-        ) -> Array:
-            share = np.clip((np.asarray(values, np.float64) - low) / (high - low), 0, 1)
-            return np.asarray(np.rint(np.interp(share, np.linspace(0, 1, len(stops)), stops)))
-
-        node = Computed(inputs=(source.pixels,), dtype="uint8", function=stretch)
-        answer.append(replace(source.computed(of_dtype("uint8"), node), id=name))
-    return replace(image, bands=tuple(answer))
-
-
 def _unit_scale(arguments: Arguments) -> Value:
     """Scale the range low … high to 0 … 1, double or float."""
     image = arguments.image("input")
@@ -258,7 +222,6 @@ FUNCTIONS: Mapping[str, Function] = {
     "Image.constant": make_constant,
     "Image.where": where,
     "Image.normalizedDifference": normalized_difference,
-    "Image.visualize": visualize,
     "Image.unitScale": _unit_scale,
     "Image.clamp": _clamp,
     "Image.bandNames": lambda arguments: list(arguments.image("image").names),

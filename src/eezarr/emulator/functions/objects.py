@@ -21,11 +21,11 @@ _FOREVER_MS = 2**53
 
 
 def _get(arguments: Arguments) -> Value:
-    return decode(arguments.element("object").properties.get(arguments.text("property")))
+    return decode(arguments.owner("object").properties.get(arguments.text("property")))
 
 
 def _set(arguments: Arguments) -> Value:
-    element = arguments.element("object")
+    element = arguments.owner("object")
     new: dict[str, Json] = {arguments.text("key"): encode(arguments.values.get("value"))}
     return replace(element, properties={**element.properties, **new})
 
@@ -36,17 +36,14 @@ def _is_public(name: str) -> bool:
 
 def _to_dictionary(arguments: Arguments) -> Value:
     """Answer properties by name; all but the system's if no names are given."""
-    if isinstance(arguments.values.get("element"), Element):
-        properties = arguments.element("element").properties
-    else:
-        properties = arguments.collection("element").properties
+    properties = arguments.owner("element").properties
     if arguments.has("properties"):
         return {name: decode(properties.get(name)) for name in arguments.strings("properties")}
     return {name: decode(value) for name, value in properties.items() if _is_public(name)}
 
 
 def _copy_properties(arguments: Arguments) -> Value:
-    target, source = arguments.element("destination"), arguments.element("source")
+    target, source = arguments.owner("destination"), arguments.owner("source")
     names = set(arguments.strings("properties")) if arguments.has("properties") else None
     left_out = set(arguments.strings("exclude")) if arguments.has("exclude") else set()
     copied = {
@@ -175,12 +172,21 @@ def _named_type(dtype: str) -> Function:
     return lambda _: of_dtype(dtype)
 
 
+def _if(arguments: Arguments) -> Value:
+    """Answer one of two values; both were computed. False are null, 0, NaN, and empty text, lists and dictionaries."""
+    condition = arguments.values.get("condition")
+    is_nan = isinstance(condition, float) and condition != condition  # noqa: PLR0124
+    is_empty = condition is None or (isinstance(condition, bool | int | float | str | list | dict) and not condition)
+    return arguments.values.get("falseCase" if is_nan or is_empty else "trueCase")
+
+
 FUNCTIONS: Mapping[str, Function] = {
+    "If": _if,
     **{f"Element.{name}": _get for name in ("get", "getNumber", "getString", "getArray")},
     "Element.toDictionary": _to_dictionary,
     "Element.set": _set,
     "Element.copyProperties": _copy_properties,
-    "Element.propertyNames": lambda arguments: [*sorted(arguments.element("element").properties)],
+    "Element.propertyNames": lambda arguments: [*sorted(arguments.owner("element").properties)],
     "Element.geometry": lambda arguments: geometry_of(arguments.element("feature")),
     "Feature": _feature,
     "Feature.geometry": lambda arguments: geometry_of(arguments.element("feature")),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eezarr.emulator.geometry import Projection
+from eezarr.emulator.geometry import Projection, lonlat, of_grid
 from eezarr.emulator.images import DOUBLE, FLOAT, Band, Image
 from eezarr.emulator.nodes import Bilinear, Clipped, Computed, Coordinate, Reprojected
 from eezarr.emulator.raster import Grid
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from eezarr.emulator.arguments import Arguments, Function
+    from eezarr.emulator.geometry import Geometry
     from eezarr.emulator.pixels import Array
     from eezarr.emulator.values import Value
 
@@ -44,20 +45,40 @@ def pixel_coordinates(arguments: Arguments) -> Value:
     return Image(bands=tuple(Band(id=name, type=DOUBLE, pixels=node) for name, node in zip("xy", nodes, strict=True)))
 
 
+# A shape's edge this near a pixel's edge (in pixels) is on it.
+_ON_EDGE = 1e-6
+
+
+def _covering(shape: Geometry, projection: Projection) -> Grid:
+    """The pixels of a projection's lattice that a shape's bounding box touches, first row first."""
+    west, north, east, south = shape.bounds(projection)
+    left, top = int(np.floor(west + _ON_EDGE)), int(np.floor(north + _ON_EDGE))
+    right, bottom = int(np.ceil(east - _ON_EDGE)), int(np.ceil(south - _ON_EDGE))
+    whole = Grid(crs=projection.crs, transform=projection.transform, width=0, height=0)
+    return whole.part(top, left, max(1, bottom - top), max(1, right - left))
+
+
 def clip(arguments: Arguments) -> Value:
-    """Mask what lies outside a shape; the shape is the new footprint."""
+    """Mask what lies outside a shape; the shape is the new footprint, its bounding box the new extent."""
     image, shape = arguments.image("input"), arguments.geometry("geometry")
-    bands = tuple(replace(band, pixels=Clipped(of=band.pixels, geometry=shape)) for band in image.bands)
-    return replace(image, bands=bands, geometry=shape)
+    bands = []
+    for band in image.bands:
+        extent = None if shape.is_everywhere else _covering(shape, band.projection)
+        bands.append(replace(band, pixels=Clipped(of=band.pixels, geometry=shape), extent=extent))
+    return replace(image, bands=tuple(bands), geometry=shape)
 
 
 def _on_grid(band: Band, grid: Grid) -> Band:
-    return replace(band, grid=grid, is_bounded=True, footprint=None)
+    clipped = Clipped(of=band.pixels, geometry=of_grid(grid))
+    return replace(band, pixels=clipped, grid=grid, is_bounded=True, extent=None, footprint=None)
 
 
 def clip_to_bounds_and_scale(arguments: Arguments) -> Value:
-    """Clip to a shape's bounding box, on the band's projection, scaled to a size if one is given."""
-    image, shape = arguments.image("input"), arguments.geometry("geometry")
+    """Clip to a shape's bounding box (the footprint's without one), on the projection, scaled to a size if given."""
+    image = arguments.image("input")
+    shape = arguments.geometry("geometry") if arguments.has("geometry") else image.footprint
+    if shape.is_everywhere:
+        return image
     projection = image.bands[0].projection if image.bands else Projection()
     if arguments.has("scale"):
         projection = projection.at_scale(float(arguments.number("scale")))
@@ -65,18 +86,14 @@ def clip_to_bounds_and_scale(arguments: Arguments) -> Value:
     a, _, c, _, e, f = projection.transform
     width, height = _sizes(arguments, (east - west) / abs(a), (north - south) / abs(e))
     if arguments.has("scale") or not any(arguments.has(name) for name in ("width", "height", "maxDimension")):
-        left, top = np.floor((west - c) / abs(a) + 1e-6), np.floor((f - north) / abs(e) + 1e-6)
-        width = int(np.ceil((east - c) / abs(a) - 1e-6) - left)
-        height = int(np.ceil((f - south) / abs(e) - 1e-6) - top)
+        left, top = np.floor((west - c) / abs(a) + _ON_EDGE), np.floor((f - north) / abs(e) + _ON_EDGE)
+        width = int(np.ceil((east - c) / abs(a) - _ON_EDGE) - left)
+        height = int(np.ceil((f - south) / abs(e) - _ON_EDGE) - top)
         transform = (abs(a), 0.0, c + left * abs(a), 0.0, -abs(e), f - top * abs(e))
     else:
         transform = ((east - west) / width, 0.0, west, 0.0, (south - north) / height, north)
     grid = Grid(crs=projection.crs, transform=transform, width=width, height=height)
-    bands = []
-    for band in image.bands:
-        clipped = Clipped(of=band.pixels, geometry=shape)
-        bands.append(_on_grid(replace(band, pixels=clipped), grid))
-    return replace(image, bands=tuple(bands), geometry=shape)
+    return replace(image, bands=tuple(_on_grid(band, grid) for band in image.bands), geometry=lonlat(of_grid(grid)))
 
 
 def _sizes(arguments: Arguments, width: float, height: float) -> tuple[int, int]:
@@ -116,11 +133,14 @@ def _shifted_grid(band: Band, projection: Projection) -> Grid:
 def reproject(arguments: Arguments) -> Value:
     """Compute the image on a projection's pixels, nearest neighbour from there on."""
     image, projection = arguments.image("image"), _wanted_projection(arguments)
+    footprint = image.footprint
     bands = []
     for band in image.bands:
         grid = _shifted_grid(band, projection)
         node = Reprojected(of=band.pixels, projection=projection)
-        bands.append(replace(band, pixels=node, grid=grid, is_bounded=band.is_bounded and grid.width > 1))
+        extent = None if grid.width > 1 or footprint.is_everywhere else _covering(footprint, projection)
+        is_bounded = band.is_bounded and grid.width > 1
+        bands.append(replace(band, pixels=node, grid=grid, is_bounded=is_bounded, extent=extent))
     return replace(image, bands=tuple(bands), geometry=image.footprint if image.bands else image.geometry)
 
 
@@ -128,7 +148,7 @@ def set_default_projection(arguments: Arguments) -> Value:
     """Name the projection of a composite; pixels stay."""
     image, projection = arguments.image("image"), _wanted_projection(arguments)
     grid = Grid(crs=projection.crs, transform=projection.transform, width=1, height=1)
-    return replace(image, bands=tuple(replace(band, grid=grid, is_bounded=False) for band in image.bands))
+    return replace(image, bands=tuple(replace(band, grid=grid, is_bounded=False, extent=None) for band in image.bands))
 
 
 def resample(arguments: Arguments) -> Value:
