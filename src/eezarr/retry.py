@@ -4,6 +4,8 @@
 2. Throttling is not the tile's fault: it counts against the deadline, not against the attempts.
 3. `Retry-After` is a floor under the jittered wait, never a replacement for it.
 4. A wait that would overrun the deadline is not begun.
+5. After throttling the wait only spreads the requests, up to 4 s: how much is sent is the gate's to decide, and it
+   pauses when nothing is admitted. Longer waits would idle the last tiles of a job.
 
 Full jitter, doubling from 1 s to 60 s.
 Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
@@ -36,6 +38,8 @@ class RetryPolicy:
     """Upper end of the first wait; it doubles with each attempt."""
     longest_wait_s: float = 60.0
     """Upper end of the longest wait."""
+    longest_throttled_wait_s: float = 4.0
+    """Upper end of the longest wait after throttling."""
     first_contact_attempts: int = 3
     """Attempts while nothing has been answered at all: a wrong address shall not take minutes to be told."""
 
@@ -53,11 +57,14 @@ class RetryPolicy:
             before_sleep: Told of each failed attempt that will be followed by another.
             is_in_contact: Tells whether the service has answered anything yet, well or not.
         """
-        wait = tenacity.wait_random_exponential(multiplier=self.first_wait_s, max=self.longest_wait_s)
+        most_s = min(self.longest_wait_s, self.longest_throttled_wait_s)
         return tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(Retryable),
             stop=_CountedAttempts(self, is_in_contact) | tenacity.stop_before_delay(self.deadline_s),
-            wait=_FlooredWait(wait),
+            wait=_FlooredWait(
+                tenacity.wait_random_exponential(multiplier=self.first_wait_s, max=self.longest_wait_s),
+                throttled=tenacity.wait_random_exponential(multiplier=self.first_wait_s, max=most_s),
+            ),
             sleep=sleep,
             before_sleep=before_sleep,
             reraise=True,
@@ -84,13 +91,15 @@ class _CountedAttempts(tenacity.stop.stop_base):
 class _FlooredWait(tenacity.wait.wait_base):
     """The jittered wait on top of what the service asked for."""
 
-    def __init__(self, jittered: tenacity.wait.wait_base) -> None:
+    def __init__(self, jittered: tenacity.wait.wait_base, *, throttled: tenacity.wait.wait_base) -> None:
         self._jittered = jittered
+        self._throttled = throttled
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         error = failure_of(retry_state)
         floor_s = (error.retry_after_s or 0.0) if isinstance(error, Retryable) else 0.0
-        return floor_s + self._jittered(retry_state)
+        wait = self._throttled if isinstance(error, Throttled) else self._jittered
+        return floor_s + wait(retry_state)
 
 
 def failure_of(retry_state: tenacity.RetryCallState) -> BaseException | None:

@@ -1,11 +1,14 @@
 """The gate in virtual time: what it admits, when, and what it learns."""
 
 import asyncio
+import contextlib
+import gc
 from collections import Counter
 
 import pytest
 
-from eezarr.engine.gate import Gate
+from eezarr.engine import gate as gate_module
+from eezarr.engine.gate import Gate, Terms, shared_gate
 from eezarr.errors import Throttled, Unreachable
 from eezarr.limit import ConcurrencyLimit, RateLimit
 from virtual_time import run_virtually
@@ -15,8 +18,8 @@ def gate_of(ceiling=40, start=8, per_second=1e6, **rest) -> Gate:
     return Gate(limit=ConcurrencyLimit(ceiling=ceiling, start=start), rate=RateLimit(per_second), **rest)
 
 
-def throttled(retry_after_s=None) -> Throttled:
-    return Throttled("Too many requests.", hint="Wait.", retry_after_s=retry_after_s)
+def throttled(retry_after_s=None, message="Too many requests.") -> Throttled:
+    return Throttled(message, hint="Wait.", retry_after_s=retry_after_s)
 
 
 async def all_of(*works):
@@ -75,7 +78,7 @@ def test_forty_refusals_of_one_round_trip_shrink_the_limit_once():
                 raise throttled()
 
     run_virtually(all_of(*(refused() for _ in range(40))))
-    assert shrinks == [30]
+    assert shrinks == [*range(39, 29, -1)]
 
 
 def test_a_fault_that_says_nothing_about_load_changes_nothing():
@@ -185,3 +188,118 @@ def test_a_waiter_cancelled_in_the_moment_of_its_turn_gives_the_slot_back():
 
     run_virtually(scene())
     assert gate.in_flight == 0
+
+
+def test_a_refusal_that_blames_the_rate_slows_the_starts_and_leaves_the_number():
+    shrinks = []
+    gate = gate_of(ceiling=40, start=10, per_second=100, on_shrink=shrinks.append)
+
+    async def refused():
+        with pytest.raises(Throttled):
+            async with gate.slot():
+                await asyncio.sleep(0.1)
+                raise throttled(message="Quota exceeded for 'Number of read requests per minute per user'.")
+
+    run_virtually(all_of(*(refused() for _ in range(10))))
+    assert (gate.limit, gate.per_second, shrinks) == (10, 50, [])
+
+
+def test_a_failed_try_for_one_more_is_no_news():
+    shrinks = []
+    gate = gate_of(ceiling=40, start=3, on_shrink=shrinks.append)
+    out = 0
+
+    async def request():
+        nonlocal out
+        async with gate.slot():
+            if out == 3:
+                raise throttled()
+            out += 1
+            await asyncio.sleep(1)
+            out -= 1
+
+    async def work():
+        for _ in range(200):
+            with contextlib.suppress(Throttled):
+                await request()
+
+    run_virtually(all_of(*(work() for _ in range(6))))
+    assert shrinks in ([3], [4, 3])
+
+
+TERMS = Terms(max_concurrency=40, max_requests_per_second=100)
+
+
+def in_one_loop(scene):
+    """Run a function in a loop."""
+
+    async def run():
+        return scene()
+
+    return run_virtually(run())
+
+
+def test_who_asks_the_same_service_for_the_same_project_shares_a_gate():
+    def scene():
+        with (
+            shared_gate("https://ee", "p", TERMS) as first,
+            shared_gate("https://ee/", "p", TERMS) as second,
+            shared_gate("https://ee", "q", TERMS) as other_project,
+            shared_gate("https://hv", "p", TERMS) as other_service,
+        ):
+            return len({id(gate) for gate in (first, second, other_project, other_service)}), first is second
+
+    assert in_one_loop(scene) == (3, True)
+
+
+def test_the_strictest_terms_hold_for_as_long_as_they_are_there():
+    strict = Terms(max_concurrency=3, max_requests_per_second=10)
+
+    def scene():
+        with shared_gate("https://ee", "p", TERMS) as gate:
+            before = gate.limit, gate.per_second
+            with shared_gate("https://ee", "p", strict):
+                during = gate.limit, gate.per_second
+            return before, during, gate.per_second
+
+    assert in_one_loop(scene) == ((8, 100), (3, 10), 100)
+
+
+def test_all_who_share_a_gate_are_told_that_it_shrinks():
+    told = {"first": [], "second": []}
+
+    async def refused(gate):
+        with pytest.raises(Throttled):
+            async with gate.slot(), gate.slot():
+                raise throttled()
+
+    async def scene():
+        first, second = (
+            Terms(max_concurrency=8, max_requests_per_second=1e6, on_shrink=hear.append) for hear in told.values()
+        )
+        with shared_gate("https://ee", "p", first) as gate, shared_gate("https://ee", "p", second):
+            await refused(gate)
+
+    run_virtually(scene())
+    assert told["first"] == told["second"] != []
+
+
+def test_a_gate_and_its_loop_are_forgotten_with_the_last_user():
+    def scene():
+        with shared_gate("https://ee", "p", TERMS):
+            assert len(gate_module._GATES) == 1
+
+    gc.collect()
+    in_one_loop(scene)
+    gc.collect()
+    assert not gate_module._GATES
+
+
+def test_a_restriction_halves_what_may_be_out():
+    def scene():
+        gate = gate_of(ceiling=40, start=40)
+        for _ in range(5):
+            gate.on_restricted()
+        return gate.limit
+
+    assert in_one_loop(scene) == 20
