@@ -1,5 +1,6 @@
 """Jobs in trouble that is not their own: tokens, restrictions, odd transports."""
 
+import asyncio
 import json
 
 import numpy as np
@@ -100,3 +101,16 @@ async def test_wrong_bodies_are_asked_for_again(emulator, truth, tmp_path):
         report = await client.fetch(IMAGE, GRID, str(tmp_path / "out.zarr"), store=STORE)
     assert report.requests_retried == len(names)
     require_exact(tmp_path / "out.zarr", truth)
+
+
+async def test_two_clients_of_one_project_share_one_gate(emulator, tmp_path):
+    emulator.configure({"latency": {"base_s": 0.02}})
+
+    async def one(name):
+        async with package.Client(project="p", options=options(emulator, max_concurrency=6)) as client:
+            await client.fetch(IMAGE, GRID, str(tmp_path / name), store=STORE)
+
+    async with asyncio.TaskGroup() as group:
+        for name in ("one.zarr", "two.zarr"):
+            group.create_task(one(name))
+    assert emulator.stats().peak_in_flight <= 6

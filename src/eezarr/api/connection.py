@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Self
 
 from eezarr.config import FetchOptions
 from eezarr.earthengine import EarthEngine
-from eezarr.engine import Asker, Gate
+from eezarr.engine import Asker
+from eezarr.engine.gate import Terms, shared_gate
 from eezarr.errors import InvalidInput, Retryable
 from eezarr.events import LimitChanged, Restricted
-from eezarr.limit import ConcurrencyLimit, RateLimit
 from eezarr.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -88,11 +88,12 @@ class Connection:
             on_restricted=self._on_restricted,
         )
         await self._closing.enter_async_context(service)
-        gate = Gate(
-            limit=ConcurrencyLimit(ceiling=self.options.max_concurrency),
-            rate=RateLimit(self.options.max_requests_per_second),
+        terms = Terms(
+            max_concurrency=self.options.max_concurrency,
+            max_requests_per_second=self.options.max_requests_per_second,
             on_shrink=lambda limit: self._tell(LimitChanged(limit=limit)),
         )
+        gate = self._closing.enter_context(shared_gate(self._api_url, service.project, terms))
         policy = RetryPolicy(attempts=self.options.attempts, deadline_s=self.options.deadline_s)
         asker = Asker(
             gate=gate,
@@ -129,6 +130,8 @@ class Connection:
         return self._link
 
     def _on_restricted(self) -> None:
+        if self._link is not None:
+            self._link.asker.gate.on_restricted()
         if not self._is_restricted:
             self._is_restricted = True
             self._tell(Restricted(status="parallelism_restricted"))
