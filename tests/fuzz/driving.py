@@ -6,6 +6,7 @@ printed by the generator.
 
 import argparse
 import importlib.util
+import inspect
 import random
 import sys
 import time
@@ -29,9 +30,10 @@ def drive(targets, *, seeds, modules, description):
         return
     import atheris
 
-    with atheris.instrument_imports(include=modules):
-        for name in modules:
-            importlib.import_module(name)
+    for name in modules:
+        for member in vars(importlib.import_module(name)).values():
+            if inspect.isfunction(member) and member.__module__ == name:
+                atheris.instrument_func(member)
     times = [f"-max_total_time={options.seconds}", f"-seed={options.seed or 1}", "-max_len=16384"]
     atheris.Setup([sys.argv[0], *times, *rest], target)
     atheris.Fuzz()
