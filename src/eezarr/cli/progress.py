@@ -94,6 +94,19 @@ class Tracker:
         rate = self.bytes_per_s(now_s)
         return (self.total - self.done - self.failed) * per_tile / rate if rate else None
 
+    def line(self, now_s: float) -> str:
+        """All in one line, what matters most first: a narrow terminal cuts its end."""
+        remaining_s = self.remaining_s(now_s)
+        parts = [
+            f"{self.done}/{self.total} tiles",
+            f"{self.pixel_bytes / 1e6:.0f} MB",
+            f"{self.bytes_per_s(now_s) / 1e6:.1f} MB/s",
+            f"{self.in_flight} in flight",
+            "" if remaining_s is None or self.is_over else f"{_duration(remaining_s)} to go",
+            self.trouble(),
+        ]
+        return ", ".join(part for part in parts if part)
+
     def trouble(self) -> str:
         """What went wrong so far, in short; empty if nothing."""
         parts = [
@@ -122,16 +135,7 @@ class _Lines:
         if not tracker.total or (now_s < self._next_s and not is_over):
             return
         self._next_s = now_s + LINE_INTERVAL_S
-        remaining_s = tracker.remaining_s(now_s)
-        parts = [
-            f"{tracker.done}/{tracker.total} tiles",
-            f"{tracker.pixel_bytes / 1e6:.0f} MB",
-            f"{tracker.bytes_per_s(now_s) / 1e6:.1f} MB/s",
-            f"{tracker.in_flight} in flight",
-            "" if remaining_s is None or is_over else f"{_duration(remaining_s)} to go",
-            tracker.trouble(),
-        ]
-        sys.stderr.write(", ".join(part for part in parts if part) + "\n")
+        sys.stderr.write(tracker.line(now_s) + "\n")
 
 
 @dataclass(slots=True)
@@ -142,17 +146,9 @@ class _Bar:
     task: TaskID
 
     def show(self, tracker: Tracker, now_s: float) -> None:
-        remaining_s = tracker.remaining_s(now_s)
-        self.progress.update(
-            self.task,
-            total=tracker.total or None,
-            completed=tracker.done,
-            size=f"{tracker.pixel_bytes / 1e6:.0f} MB",
-            rate=f"{tracker.bytes_per_s(now_s) / 1e6:.1f} MB/s",
-            left="" if remaining_s is None else f"{_duration(remaining_s)} to go",
-            out=f"{tracker.in_flight} in flight",
-            trouble=tracker.trouble(),
-        )
+        if tracker.total:
+            line = tracker.line(now_s)
+            self.progress.update(self.task, total=tracker.total, completed=tracker.done, description=line)
 
 
 @contextmanager
@@ -178,19 +174,16 @@ def _display() -> Iterator[_Display]:
         yield _Lines()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Column
 
-    columns = ("{task.fields[size]}", "{task.fields[rate]}", "{task.fields[left]}", "{task.fields[out]}")
     with Progress(
-        TextColumn("{task.completed}/{task.total} tiles"),
-        BarColumn(),
-        TaskProgressColumn(),
-        *(TextColumn(column) for column in columns),
-        TextColumn("[yellow]{task.fields[trouble]}"),
+        BarColumn(bar_width=12),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
         console=Console(stderr=True),
         refresh_per_second=4,
     ) as progress:
-        yield _Bar(progress, progress.add_task("fetch", total=None, size="", rate="", left="", out="", trouble=""))
+        yield _Bar(progress, progress.add_task("asking what the image is", total=None))
 
 
 def _duration(seconds: float) -> str:
