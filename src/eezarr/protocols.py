@@ -16,7 +16,7 @@ Buffer: TypeAlias = "npt.NDArray[np.uint8]"
 """Reused memory, one-dimensional: a fresh 48 MB buffer costs page faults, a used one does not."""
 
 Pixels: TypeAlias = "npt.NDArray[np.void]"
-"""(height, width) structured array: one little-endian field per band, in the tile's order, named as the band."""
+"""(height, width) structured array: one little-endian field for each of the tile's `wire_bands`, in order."""
 
 
 class Source(Protocol):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import numpy as np
 import pytest
 from affine import Affine
 
-from eezarr.grid import PixelGrid, Shape2D
-from eezarr.plan import Band, Plan, StoreLayout, record_dtype
+from eezarr.grid import PixelGrid, Shape2D, Window
+from eezarr.plan import Band, Plan, Step, StoreLayout, Tile, make_masking, record_dtype
 from eezarr.store import ZarrSink
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -42,13 +42,19 @@ class Workbench:
         crs="EPSG:32610",
         transform=UTM,
         image_key="image",
+        fills=None,
+        masks=None,
+        steps=None,
+        step_starts=(0,),
     ) -> Plan:
         names = names or [f"B{n + 1}" for n in range(len(dtypes))]
         bands_per_tile = bands_per_tile or len(dtypes)
+        bands = tuple(Band(name, dtype) for name, dtype in zip(names, dtypes, strict=True))
+        mode = "fill" if fills else "band" if masks else "none"
         return Plan(
             image_key=image_key,
             grid=PixelGrid(crs=crs, transform=transform, height=shape[0], width=shape[1]),
-            bands=tuple(Band(name, dtype) for name, dtype in zip(names, dtypes, strict=True)),
+            bands=bands,
             layout=StoreLayout(
                 kind=kind,
                 chunk=Shape2D(*chunk),
@@ -59,37 +65,51 @@ class Workbench:
             ),
             tile_shape=Shape2D(*tile),
             bands_per_tile=bands_per_tile,
+            masking=make_masking(mode, bands, fill=fills, is_shared=masks != "each"),
+            steps=None if steps is None else tuple(map(self.step, range(steps))),
+            step_starts=step_starts,
         )
 
+    def step(self, number: int) -> Step:
+        """One image a day."""
+        return Step(time=NOW + timedelta(days=number), images=(f"projects/p/assets/{number}",))
+
     def pixels(self, plan: Plan, seed: int = 0):
-        """(height, width) structured: every bit pattern, NaN payloads included."""
-        dtype = record_dtype(plan.bands)
+        """(height, width) structured, all steps' fields beside each other: every bit pattern, NaN payloads included."""
+        dtype = record_dtype(self.whole(plan).wire_bands)
         shape = (plan.grid.height, plan.grid.width)
         noise = np.random.default_rng(seed).integers(0, 256, shape[0] * shape[1] * dtype.itemsize, np.uint8)
         return noise.view(dtype).reshape(shape)
 
+    def whole(self, plan: Plan) -> Tile:
+        """All of a plan as one tile."""
+        window = Window(row=0, col=0, height=plan.grid.height, width=plan.grid.width)
+        return replace(plan.tile(0), window=window, bands=plan.bands, steps=range(plan.step_count))
+
     def cut(self, image, tile):
         """What a source would answer for a tile: its own packed array."""
         part = image[tile.window.rows, tile.window.cols]
-        body = np.empty(part.shape, record_dtype(tile.bands))
-        for band in tile.bands:
+        body = np.empty(part.shape, record_dtype(tile.wire_bands))
+        for band in tile.wire_bands:
             body[band.name] = part[band.name]
         return body
 
-    def sink(self, plan, output, *, fills=None, overwrite=False) -> ZarrSink:
-        return ZarrSink.create(
-            plan, output, image_info={"asset": "an/asset"}, now=NOW, fills=fills or {}, overwrite=overwrite
-        )
+    def sink(self, plan, output, *, overwrite=False) -> ZarrSink:
+        return ZarrSink.create(plan, output, image_info={"asset": "an/asset"}, now=NOW, overwrite=overwrite)
 
-    def store_all(self, plan, output, image=None, *, fills=None):
+    def store_all(self, plan, output, image=None):
         """Store every tile of an image, finish, and return the image."""
         image = self.pixels(plan) if image is None else image
-        sink = self.sink(plan, output, fills=fills)
+        sink = self.sink(plan, output)
         for index in list(sink.missing()):
             tile = plan.tile(index)
             sink.write(tile, self.cut(image, tile))
         assert sink.finish(NOW)
         return image
+
+    def planes(self, job, tile):
+        """A tile's stored planes, one (height, width) a field, in the order of the arrays."""
+        return [plane for part in job.read(tile) for plane in part.reshape(-1, *part.shape[-2:])]
 
     def memory(self) -> str:
         """A `memory://` URL that no other test has."""

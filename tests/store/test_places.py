@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 
 import numpy as np
 import obstore.store
@@ -194,14 +195,20 @@ def test_what_cannot_be_stored_is_said(bench, tmp_path):
 )
 def test_fills_that_no_pixel_can_have_are_refused(bench, tmp_path, dtype, fill):
     with pytest.raises(InvalidInput, match="no value of band"):
-        bench.sink(bench.plan(dtypes=(dtype,)), tmp_path, fills={"B1": fill})
+        bench.plan(dtypes=(dtype,), fills={"B1": fill})
 
 
 def test_fills_of_no_band_and_unequal_fills_of_one_array_are_refused(bench, tmp_path):
-    with pytest.raises(InvalidInput, match="no band"):
-        bench.sink(bench.plan(), tmp_path, fills={"B9": 0})
+    with pytest.raises(InvalidInput, match="B9, which the job does not read"):
+        bench.plan(fills={"B1": 0, "B2": 0, "B3": 0, "B9": 0})
     with pytest.raises(InvalidInput, match="one fill"):
-        bench.sink(bench.plan(kind="stacked"), tmp_path, fills={"B1": 0})
+        bench.sink(bench.plan(kind="stacked", fills={"B1": 0, "B2": 0, "B3": 1}), tmp_path)
+
+
+def test_an_integer_band_needs_a_fill_and_a_float_has_nan(bench):
+    with pytest.raises(InvalidInput, match="'B1' \\(uint16\\) has no fill"):
+        bench.plan(dtypes=("uint16", "float32"), fills={"B2": 1.5})
+    assert math.isnan(bench.plan(dtypes=("float32", "uint8"), fills={"B2": 1}).masking.fills[0])
 
 
 @pytest.mark.parametrize(

@@ -185,15 +185,15 @@ class Client(Service):
             source=source,
             asker=replace(link.asker, observe=observe),
             unit=plan.layout.chunk,
-            body_bytes=lambda part: body_capacity(part.bands, part.window.shape),
+            body_bytes=lambda part: body_capacity(part.wire_bands, part.window.shape),
             observe=observe,
         )
         return await run_tiles(
             tiles,
             reader=reader,
             keeper=keeper,
-            workers=min(budget.workers(plan.tile_bytes), plan.tile_count),
-            buffer_bytes=max(body_capacity(group, plan.largest_tile) for group in plan.groups),
+            workers=min(budget.workers(plan.tile_bytes), plan.wanted_count),
+            buffer_bytes=max(body_capacity(bands, plan.largest_tile) for bands in plan.request_bands),
             observe=observe,
             successes=successes,
         )

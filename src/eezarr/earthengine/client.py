@@ -215,14 +215,15 @@ class EarthEngine:
             buffer: At least the bytes of `body_capacity`; longer bodies than legal ones are refused all the same.
 
         Returns:
-            (height, width) structured array, one little-endian field per band; dies with the buffer's next use.
+            (height, width) structured array, one little-endian field per wire band; dies with the buffer's next use.
 
         Raises:
             EezarrError: `Retryable` if asking again can help, `TooHeavy` if a smaller tile can, others are final.
         """
-        body = image.template.body(tile.grid, [band.name for band in tile.bands])
+        bands = tile.wire_bands
+        body = image.template.body(tile.grid, [band.name for band in bands])
         length = await self.transport.receive(image.path, body, buffer, is_computed=image.is_computed)
-        return decode_pixels(buffer, length, bands=tile.bands, shape=tile.grid.shape)
+        return decode_pixels(buffer, length, bands=bands, shape=tile.window.shape)
 
     async def probe_bands(self, image: Image, grid: PixelGrid | None = None) -> tuple[Band, ...]:
         """Return the bands with the types in which the service answers them, learnt by asking for one pixel.

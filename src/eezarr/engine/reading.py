@@ -70,7 +70,7 @@ class TileReader:
                 parts = self._smaller(tile, error)
             else:
                 return TilePixels(pixels=answer.value, attempts=answer.attempts)
-        dtype, shape = record_dtype(tile.bands), tile.window.shape
+        dtype, shape = record_dtype(tile.wire_bands), tile.window.shape
         whole: Pixels = buffer[: shape.size * dtype.itemsize].view(dtype).reshape(shape.height, shape.width)
         attempts = await self._put_together(tile, parts, whole)
         return TilePixels(pixels=whole, attempts=refusals + attempts)
@@ -91,7 +91,12 @@ class TileReader:
                 smaller, refusals = self._smaller(part, error), error.attempts
             else:
                 row, col = part.window.row - tile.window.row, part.window.col - tile.window.col
-                whole[row : row + part.window.height, col : col + part.window.width] = answer.value
+                place = whole[row : row + part.window.height, col : col + part.window.width]
+                if len(part.steps) == len(tile.steps):
+                    place[...] = answer.value
+                else:
+                    for band in part.wire_bands:
+                        place[band.name] = answer.value[band.name]
                 return answer.attempts
         return refusals + await self._put_together(tile, smaller, whole)
 

@@ -1,6 +1,6 @@
-"""What to ask for when a tile is too heavy: smaller windows, cut along write units first, then inside one.
+"""What to ask for when a tile is too heavy: fewer dates, then smaller windows, along write units first.
 
-Pure: windows in, windows out. The parts of a tile are put together in memory, so that it is still written once.
+Pure: tiles in, tiles out. The parts of a tile are put together in memory, so that it is still written once.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ class WorkingSize:
     max_side: int | None = None
     """Pixels a side, as an answer stated."""
     max_pixels: int | None = None
-    """Pixels of a request: half of the smallest one that was too heavy."""
+    """Pixels of a request, at all its time steps: half of the smallest one that was too heavy."""
 
     def admits(self, part: Tile) -> bool:
         """Return whether a request of this window and these bands is worth making."""
         shape = part.window.shape
         return (
-            (self.max_bytes is None or accounted_bytes(shape, part.bands) <= self.max_bytes)
+            (self.max_bytes is None or accounted_bytes(shape, part.wire_bands) <= self.max_bytes)
             and (self.max_side is None or max(shape.height, shape.width) <= self.max_side)
-            and (self.max_pixels is None or shape.size <= max(self.max_pixels, FLOOR_PIXELS))
+            and (self.max_pixels is None or shape.size * len(part.steps) <= max(self.max_pixels, FLOOR_PIXELS))
         )
 
     def on_too_heavy(self, part: Tile, error: TooHeavy) -> None:
@@ -48,7 +48,7 @@ class WorkingSize:
         if error.stated_side is not None:
             self.max_side = min(error.stated_side, self.max_side or error.stated_side)
         if self.admits(part):
-            self.max_pixels = part.window.shape.size // 2
+            self.max_pixels = part.window.shape.size * len(part.steps) // 2
 
 
 def parts_of(tile: Tile, size: WorkingSize, unit: Shape2D) -> list[Tile]:
@@ -59,16 +59,20 @@ def parts_of(tile: Tile, size: WorkingSize, unit: Shape2D) -> list[Tile]:
         size: What one request may ask for.
         unit: A write unit's pixels: cuts lie on its multiples as long as a part has more than one.
     """
-    halves = None if size.admits(tile) else _halves(tile.window, unit)
-    if halves is None:
+    if size.admits(tile):
         return [tile]
-    return [part for half in halves for part in parts_of(tile.at(half), size, unit)]
+    if len(tile.steps) > 1:
+        middle = tile.steps.start + len(tile.steps) // 2
+        halves = [tile.during(range(tile.steps.start, middle)), tile.during(range(middle, tile.steps.stop))]
+    else:
+        halves = [tile.at(half) for half in _halves(tile.window, unit)]
+    return [part for half in halves for part in parts_of(half, size, unit)] or [tile]
 
 
-def _halves(window: Window, unit: Shape2D) -> tuple[Window, Window] | None:
-    """Cut the longer side, in units, in two; inside one unit, in pixels; None at the floor."""
+def _halves(window: Window, unit: Shape2D) -> tuple[Window, ...]:
+    """Cut the longer side, in units, in two; inside one unit, in pixels; none at the floor."""
     if window.shape.size <= FLOOR_PIXELS:
-        return None
+        return ()
     down, across = -(-window.height // unit.height), -(-window.width // unit.width)
     if down * across > 1:
         is_across = across * unit.width >= down * unit.height if min(down, across) > 1 else across > 1

@@ -12,9 +12,9 @@ from eezarr.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Band", "record_dtype"]
+__all__ = ["DTYPES", "Band", "record_dtype"]
 
-_DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
+DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
 """What NPY answers hold; int64 bands are served as float64 (geedim and GDAL observed it on the live service)."""
 
 
@@ -34,10 +34,10 @@ class Band:
     def __post_init__(self) -> None:
         if not self.name:
             raise InvalidInput("A band has no name.", hint="Name every band.")
-        if self.dtype not in _DTYPES:
+        if self.dtype not in DTYPES:
             raise InvalidInput(
                 f"Band {self.name!r} has the type {self.dtype!r}, which no answer of the service holds.",
-                hint=f"Cast the band to one of {', '.join(_DTYPES)}.",
+                hint=f"Cast the band to one of {', '.join(DTYPES)}.",
             )
 
     @property

@@ -14,16 +14,26 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
 
 from eezarr.errors import InvalidInput
 from eezarr.grid import PixelGrid, Shape2D, Window
+from eezarr.plan.fields import Field, fields_of
 from eezarr.plan.limits import accounted_bytes
+from eezarr.plan.masking import NO_MASKING, Masking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy.typing as npt
+
+    from eezarr.grid import Coverage
     from eezarr.plan.bands import Band
+    from eezarr.plan.steps import Step
 
 __all__ = ["Compressor", "LayoutKind", "Plan", "StoreLayout", "Tile", "ZarrFormat"]
 
@@ -60,37 +70,67 @@ class Tile:
     first_band: int
     """Position of the tile's first band in the plan's bands, and in a stacked array's band axis."""
     bands: tuple[Band, ...]
-    """The bands asked for, in this order."""
+    """The bands that are stored, in this order."""
     region: PixelGrid = field(repr=False)
     """The plan's grid, which the window is in."""
+    steps: range = range(1)
+    """Positions in the plan's time steps; (0,) where there is no time."""
+    has_time: bool = False
+    """Whether the plan has time steps."""
+    masking: Masking = field(default=NO_MASKING, repr=False)
+    """What becomes of masked pixels."""
+    clip: Coverage | None = field(default=None, repr=False)
+    """Pixels outside of it count as masked."""
 
     @property
     def grid(self) -> PixelGrid:
         """The tile's own pixel grid, as the request states it; made when asked for, since most are asked for once."""
         return self.region.window(self.window)
 
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What is asked for: pixels and masks, step by step, in the order of the request and the answer."""
+        return fields_of(
+            self.bands, first_band=self.first_band, steps=self.steps, has_time=self.has_time, masking=self.masking
+        )
+
+    @property
+    def wire_bands(self) -> tuple[Band, ...]:
+        """The bands of the request and the answer, in order."""
+        return self.bands if self.is_plain else tuple(field.wire for field in self.fields)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether what is asked for are the image's own bands and nothing else."""
+        return not self.has_time and self.masking.mode == "none"
+
     def at(self, window: Window) -> Tile:
         """Return a part of this tile: the same bands in another window of the region."""
         return replace(self, window=window)
 
+    def during(self, steps: range) -> Tile:
+        """Return a part of this tile: the same window and bands at some of its time steps."""
+        return replace(self, steps=steps)
+
     def __str__(self) -> str:
         end_row, end_col = self.window.row + self.window.height, self.window.col + self.window.width
+        steps = f"steps {self.steps.start}-{self.steps.stop}, " if self.has_time else ""
         return (
-            f"tile {self.index} (rows {self.window.row}-{end_row}, columns {self.window.col}-{end_col}, "
+            f"tile {self.index} ({steps}rows {self.window.row}-{end_row}, columns {self.window.col}-{end_col}, "
             f"bands {', '.join(band.name for band in self.bands[:6])}{', …' if len(self.bands) > 6 else ''})"
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Grid, bands, tile shape and store layout; made by `make_plan`, which makes only legal ones.
+    """Grid, bands, time steps, tile shape and store layout; made by `make_plan`, which makes only legal ones.
 
     Raises:
         InvalidInput: If a tile would not cover whole write units.
     """
 
     image_key: str
-    """What is read, in one canonical string: an asset name or an expression, with its mask mode."""
+    """What is read, in one canonical string: an asset name, an expression, or a collection with how it is reduced."""
     grid: PixelGrid
     """The grid of the whole region."""
     bands: tuple[Band, ...]
@@ -101,6 +141,16 @@ class Plan:
     """A tile's pixels; tiles at the right and bottom edge are cut short."""
     bands_per_tile: int
     """Bands of one request; the last group can have fewer."""
+    steps: tuple[Step, ...] | None = None
+    """The time axis; None for an image."""
+    step_starts: tuple[int, ...] = (0,)
+    """The first step of each request of one place; a request's steps end where the next one's begin."""
+    masking: Masking = NO_MASKING
+    """What becomes of masked pixels."""
+    coverage: Coverage | None = field(default=None, repr=False)
+    """The region's shape where it is a polygon: tiles that it does not touch are not wanted."""
+    is_clipped: bool = False
+    """Whether pixels outside of the coverage count as masked."""
 
     def __post_init__(self) -> None:
         pairs = (
@@ -117,6 +167,11 @@ class Plan:
                 f"A tile of {self.bands_per_tile} bands cuts chunks of {self.layout.bands_per_chunk} bands.",
                 hint="Ask for as many bands at a time as a chunk holds.",
             )
+        edges = (*self.step_starts, self.step_count)
+        if edges[0] != 0 or any(first >= following for first, following in pairwise(edges)):
+            raise InvalidInput(
+                f"The time steps {self.step_starts} of {self.step_count} are no cut.", hint="Start at 0, and ascend."
+            )
 
     @property
     def rows(self) -> int:
@@ -130,28 +185,41 @@ class Plan:
 
     @property
     def band_groups(self) -> int:
-        """Requests that one place takes, because its bands do not fit into one."""
+        """Requests that one place takes at one time, because its bands do not fit into one."""
         return -(-len(self.bands) // self.bands_per_tile)
 
     @property
+    def step_count(self) -> int:
+        """Time steps; 1 where there is no time."""
+        return 1 if self.steps is None else len(self.steps)
+
+    @property
     def tile_count(self) -> int:
-        """All tiles."""
-        return self.rows * self.cols * self.band_groups
+        """All tiles, those that are not wanted included."""
+        return self.rows * self.cols * self.band_groups * len(self.step_starts)
+
+    @property
+    def wanted_count(self) -> int:
+        """The tiles that are asked for: all, or those that the region's polygon touches."""
+        if self.coverage is None:
+            return self.tile_count
+        places = _touched_places(self.coverage, self.grid.shape, self.tile_shape)
+        return places * self.band_groups * len(self.step_starts)
 
     @property
     def pixel_bytes(self) -> int:
         """Bytes of all pixels, uncompressed, without masks."""
-        return self.grid.shape.size * sum(band.itemsize for band in self.bands)
+        return self.grid.shape.size * self.step_count * sum(band.itemsize for band in self.bands)
 
     @property
     def tile_bytes(self) -> int:
-        """Bytes of the pixels of the largest tile, without masks: what a body holds next to its header."""
-        return self.largest_tile.size * max(sum(band.itemsize for band in group) for group in self.groups)
+        """Bytes of the largest tile, masks included: what a body holds next to its header."""
+        return max(self.largest_tile.size * sum(band.itemsize for band in bands) for bands in self.request_bands)
 
     @property
     def largest_request_bytes(self) -> int:
         """Bytes of the largest request as the service counts them: pixels and mask bytes."""
-        return max(accounted_bytes(self.largest_tile, group) for group in self.groups)
+        return max(accounted_bytes(self.largest_tile, bands) for bands in self.request_bands)
 
     @property
     def largest_tile(self) -> Shape2D:
@@ -159,13 +227,29 @@ class Plan:
         return Shape2D(min(self.tile_shape.height, self.grid.height), min(self.tile_shape.width, self.grid.width))
 
     @property
-    def groups(self) -> tuple[tuple[Band, ...], ...]:
-        """The bands of each request that one place takes."""
-        starts = range(0, len(self.bands), self.bands_per_tile)
-        return tuple(self.bands[start : start + self.bands_per_tile] for start in starts)
+    def request_bands(self) -> tuple[tuple[Band, ...], ...]:
+        """What the largest request of each group of bands asks for: pixels and masks, at as many steps as any has."""
+        longest = max(self._spans, key=len)
+        return tuple(
+            tuple(
+                asked.wire
+                for asked in fields_of(
+                    self.bands[first : first + self.bands_per_tile],
+                    first_band=first,
+                    steps=longest,
+                    has_time=self.steps is not None,
+                    masking=self.masking,
+                )
+            )
+            for first in range(0, len(self.bands), self.bands_per_tile)
+        )
+
+    @property
+    def _spans(self) -> list[range]:
+        return [range(first, stop) for first, stop in pairwise((*self.step_starts, self.step_count))]
 
     def tile(self, index: int) -> Tile:
-        """Return the tile at a position: by rows, then columns, then band groups.
+        """Return the tile at a position: by time, then rows, then columns, then band groups.
 
         Raises:
             IndexError: If the index is not in `range(tile_count)`.
@@ -173,7 +257,8 @@ class Plan:
         if not 0 <= index < self.tile_count:
             raise IndexError(index)
         place, group = divmod(index, self.band_groups)
-        row, col = divmod(place, self.cols)
+        line, col = divmod(place, self.cols)
+        span, row = divmod(line, self.rows)
         top, left = row * self.tile_shape.height, col * self.tile_shape.width
         window = Window(
             row=top,
@@ -182,26 +267,38 @@ class Plan:
             width=min(self.tile_shape.width, self.grid.width - left),
         )
         first = group * self.bands_per_tile
+        stop = self.step_starts[span + 1] if span + 1 < len(self.step_starts) else self.step_count
         return Tile(
             index=index,
             window=window,
             first_band=first,
             bands=self.bands[first : first + self.bands_per_tile],
             region=self.grid,
+            steps=range(self.step_starts[span], stop),
+            has_time=self.steps is not None,
+            masking=self.masking,
+            clip=self.coverage if self.is_clipped else None,
         )
 
+    def is_wanted(self, index: int) -> bool:
+        """Return whether a tile is asked for: whether the region's polygon, if it is one, touches it."""
+        if self.coverage is None:
+            return True
+        line, col = divmod(index // self.band_groups, self.cols)
+        return bool(_touched_row(self.coverage, self.grid.shape, self.tile_shape, line % self.rows)[col])
+
     def __iter__(self) -> Iterator[Tile]:
-        """Yield all tiles in order, one at a time."""
-        return (self.tile(index) for index in range(self.tile_count))
+        """Yield all wanted tiles in order, one at a time."""
+        return (self.tile(index) for index in range(self.tile_count) if self.is_wanted(index))
 
     @property
-    def fingerprint(self) -> str:
-        """A hash of all that changes pixels or their place; 32 hexadecimal digits.
+    def lineage(self) -> str:
+        """A hash of all that changes pixels or their place, but the time axis; 32 hexadecimal digits.
 
-        The tile shape is left out: how a region is cut changes no pixel, so a job can be resumed with another
-        concurrency or memory budget. The store remembers the tile shape that its marks count in.
+        A cube that grows keeps it. The tile shape is left out: how a region is cut changes no pixel, so a job can be
+        resumed with another concurrency or memory budget. The store remembers the cut that its marks count in.
         """
-        facts = (
+        return _digest(
             self.image_key,
             self.grid.crs,
             [float(value).hex() for value in tuple(self.grid.transform)[:6]],
@@ -209,5 +306,30 @@ class Plan:
             [[band.name, band.dtype] for band in self.bands],
             [self.layout.kind, self.layout.chunk.height, self.layout.chunk.width, self.layout.bands_per_chunk],
             [self.layout.is_sharded, self.layout.compressor, self.layout.zarr_format],
+            [self.masking.mode, [float(fill).hex() for fill in self.masking.fills], self.masking.is_shared],
+            [self.coverage.digest if self.coverage is not None else None, self.is_clipped],
+            self.steps is not None,
         )
-        return hashlib.sha256(json.dumps(facts, ensure_ascii=True).encode()).hexdigest()[:32]
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that changes pixels or their place, time included; 32 hexadecimal digits."""
+        return _digest(self.lineage, [step.facts for step in self.steps or ()])
+
+
+def _digest(*facts: object) -> str:
+    return hashlib.sha256(json.dumps(facts, ensure_ascii=True).encode()).hexdigest()[:32]
+
+
+@lru_cache(maxsize=64)
+def _touched_row(coverage: Coverage, grid: Shape2D, tile: Shape2D, row: int) -> npt.NDArray[np.bool_]:
+    """Which tiles of a row a region touches; consecutive tiles ask for the same row."""
+    top = row * tile.height
+    edges = np.append(np.arange(0, grid.width, tile.width), grid.width)
+    return coverage.touched(range(top, min(top + tile.height, grid.height)), edges)
+
+
+@lru_cache(maxsize=4)
+def _touched_places(coverage: Coverage, grid: Shape2D, tile: Shape2D) -> int:
+    rows = -(-grid.height // tile.height)
+    return sum(int(_touched_row(coverage, grid, tile, row).sum()) for row in range(rows))

@@ -1,6 +1,7 @@
 """How large a tile is: as large as legal, small enough to keep every slot busy, within the memory budget.
 
-All is counted in write units (chunks): a tile is so many chunks high and so many wide, and nothing else is tried.
+All is counted in write units (chunks): a tile is so many chunks high and so many wide, and nothing else is tried. Where
+a request has room for the whole grid, it takes as many time steps of a cube as fit.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ from typing import TYPE_CHECKING
 
 from eezarr.errors import InvalidInput
 from eezarr.grid import Shape2D
+from eezarr.plan.fields import fields_of
 from eezarr.plan.limits import accounted_bytes, pixel_cost
+from eezarr.plan.masking import NO_MASKING
 from eezarr.plan.model import Plan, StoreLayout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eezarr.grid import PixelGrid
+    from eezarr.grid import Coverage, PixelGrid
     from eezarr.plan.bands import Band
     from eezarr.plan.limits import RequestLimits
+    from eezarr.plan.masking import Masking
     from eezarr.plan.model import Compressor, LayoutKind, ZarrFormat
+    from eezarr.plan.steps import Step
 
 __all__ = ["Budget", "LayoutRequest", "Tiling", "make_plan"]
 
@@ -42,6 +47,10 @@ class Tiling:
     """A tile's pixels, whole chunks."""
     bands_per_tile: int
     """Bands of one request."""
+    step_starts: tuple[int, ...] = (0,)
+    """The first time step of each request of one place."""
+    step_count: int = 1
+    """Time steps that there were; a cube that grows gets new requests for what comes after them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +101,11 @@ def make_plan(
     budget: Budget,
     tile: Shape2D | None = None,
     recorded: Tiling | None = None,
+    steps: tuple[Step, ...] | None = None,
+    max_steps: int | None = None,
+    masking: Masking = NO_MASKING,
+    coverage: Coverage | None = None,
+    is_clipped: bool = False,
 ) -> Plan:
     """Return the plan for a region.
 
@@ -104,29 +118,34 @@ def make_plan(
         budget: Concurrency and memory.
         tile: A tile's pixels; None chooses.
         recorded: The tiling of a store that is to be resumed; it wins over everything else, since marks count in it.
+        steps: The time axis of a cube; None for an image.
+        max_steps: Time steps of one request at the most, because an expression has a limit, too; None: no such limit.
+        masking: What becomes of masked pixels.
+        coverage: The region's shape, where tiles that it does not touch are not wanted.
+        is_clipped: Whether pixels outside of it count as masked.
 
     Raises:
         InvalidInput: If bands are missing, doubled or (stacked) of several types; if the tile cuts chunks or is
             over a limit; if one chunk is over a limit or the memory budget.
     """
     _check_bands(bands, layout)
-    chunk = layout.chunk_shape
-    if recorded is not None:
-        tiling = recorded
-    elif tile is not None:
-        _check_tile(tile, chunk, grid.shape)
-        tiling = Tiling(tile_shape=tile, bands_per_tile=_bands_per_tile(bands, limits, _clip(tile, grid.shape), layout))
-    else:
-        per_tile = _bands_per_tile(bands, limits, _clip(chunk, grid.shape), layout)
-        groups = tuple(band_groups(bands, per_tile))
-        tiling = Tiling(tile_shape=_best_shape(grid.shape, chunk, groups, limits, budget), bands_per_tile=per_tile)
+    cutter = _Cutter(
+        bands=bands,
+        masking=masking,
+        step_count=None if steps is None else len(steps),
+        grid=grid.shape,
+        chunk=layout.chunk_shape,
+        limits=limits,
+        budget=budget,
+    )
+    tiling = cutter.continued(recorded, max_steps) if recorded is not None else cutter.cut(tile, max_steps)
     plan = Plan(
         image_key=image_key,
         grid=grid,
         bands=bands,
         layout=StoreLayout(
             kind=layout.kind,
-            chunk=chunk,
+            chunk=layout.chunk_shape,
             bands_per_chunk=tiling.bands_per_tile if layout.kind == "stacked" else 1,
             is_sharded=layout.is_sharded,
             compressor=layout.compressor,
@@ -134,15 +153,148 @@ def make_plan(
         ),
         tile_shape=tiling.tile_shape,
         bands_per_tile=tiling.bands_per_tile,
+        steps=steps,
+        step_starts=tiling.step_starts,
+        masking=masking,
+        coverage=coverage,
+        is_clipped=is_clipped,
     )
     _check_legal(plan, limits)
     _check_memory(plan, budget)
     return plan
 
 
-def band_groups(bands: tuple[Band, ...], per_tile: int) -> Iterator[tuple[Band, ...]]:
-    """Yield the bands of each request of one place."""
-    return (bands[start : start + per_tile] for start in range(0, len(bands), per_tile))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cutter:
+    """Cuts a region into requests."""
+
+    bands: tuple[Band, ...]
+    masking: Masking
+    step_count: int | None
+    """Time steps; None for an image."""
+    grid: Shape2D
+    chunk: Shape2D
+    limits: RequestLimits
+    budget: Budget
+
+    def cut(self, tile: Shape2D | None, max_steps: int | None) -> Tiling:
+        """Return the tiling that is best, or with a tile's pixels given."""
+        if tile is not None:
+            _check_tile(tile, self.chunk, self.grid)
+            per_tile = self._bands_per_tile(_clip(tile, self.grid), "tile")
+        elif self._steps > 1 and self._fits_whole():
+            tile, per_tile = self._whole(), len(self.bands)
+        else:
+            per_tile, max_steps = self._bands_per_tile(_clip(self.chunk, self.grid), "chunk"), 1
+            tile = self._best_shape(per_tile)
+        starts = tuple(range(0, self._steps, self._steps_per_tile(tile, per_tile, max_steps)))
+        return Tiling(tile_shape=tile, bands_per_tile=per_tile, step_starts=starts, step_count=self._steps)
+
+    def continued(self, recorded: Tiling, max_steps: int | None) -> Tiling:
+        """Return a recorded tiling, with new requests for the time steps that were not there."""
+        more = self._steps - recorded.step_count
+        starts = tuple(start for start in recorded.step_starts if start < self._steps)
+        if more > 0:
+            most = self._steps_per_tile(recorded.tile_shape, recorded.bands_per_tile, max_steps, more)
+            starts = (*starts, *range(recorded.step_count, self._steps, most))
+        return Tiling(
+            tile_shape=recorded.tile_shape,
+            bands_per_tile=recorded.bands_per_tile,
+            step_starts=starts,
+            step_count=self._steps,
+        )
+
+    def _fits_whole(self) -> bool:
+        """Whether one request may ask for the whole grid at one time: then dates are packed, and places are not cut."""
+        (asked,) = self._asked(len(self.bands))
+        itemsize = self.grid.size * sum(band.itemsize for band in asked)
+        return self.limits.admits(self.grid, asked) and self.budget.affords(itemsize, self._steps)
+
+    def _whole(self) -> Shape2D:
+        """The whole grid, in whole chunks."""
+        chunk, grid = self.chunk, self.grid
+        return Shape2D(-(-grid.height // chunk.height) * chunk.height, -(-grid.width // chunk.width) * chunk.width)
+
+    @property
+    def _steps(self) -> int:
+        return 1 if self.step_count is None else self.step_count
+
+    def _asked(self, per_tile: int, steps: int = 1) -> list[list[Band]]:
+        """What the requests of one place ask for, with so many bands and time steps each."""
+        return [
+            [
+                field.wire
+                for field in fields_of(
+                    self.bands[first : first + per_tile],
+                    first_band=first,
+                    steps=range(steps),
+                    has_time=self.step_count is not None,
+                    masking=self.masking,
+                )
+            ]
+            for first in range(0, len(self.bands), per_tile)
+        ]
+
+    def _steps_per_tile(self, tile: Shape2D, per_tile: int, max_steps: int | None, count: int | None = None) -> int:
+        """The most steps, in groups as even as can be, whose requests are legal and within the memory budget.
+
+        One where a place takes several requests at one time: they are as large as legal already.
+        """
+        shape, count = _clip(tile, self.grid), self._steps if count is None else count
+        if self.step_count is None or per_tile < len(self.bands):
+            return 1
+        places = -(-self.grid.height // tile.height) * -(-self.grid.width // tile.width)
+        (asked,) = self._asked(per_tile)
+        cost, itemsize = shape.size * pixel_cost(asked), shape.size * sum(band.itemsize for band in asked)
+        most = min(count, self.limits.max_bytes // cost, self.limits.max_bands // len(asked), max_steps or count)
+        while most > 1 and not self.budget.affords(itemsize * most, -(-count // most) * places):
+            most -= 1
+        groups = -(-count // max(1, most))
+        return -(-count // groups)
+
+    def _bands_per_tile(self, shape: Shape2D, what: str) -> int:
+        """The most bands, in groups as even as can be, whose requests of this shape are legal."""
+        limits = self.limits
+        if max(shape.height, shape.width) > limits.max_side:
+            raise InvalidInput(
+                f"A tile of {shape} pixels is over the limit of {limits.max_side} pixels a side.",
+                hint=f"Give a tile or chunk of at most {limits.max_side} pixels a side.",
+            )
+        for groups in range(-(-len(self.bands) // limits.max_bands), len(self.bands) + 1):
+            per_tile = -(-len(self.bands) // groups)
+            if all(limits.admits(shape, asked) for asked in self._asked(per_tile)):
+                return per_tile
+        asked, band = max(zip(self._asked(1), self.bands, strict=True), key=lambda pair: pixel_cost(pair[0]))
+        side = int((limits.max_bytes / pixel_cost(asked)) ** 0.5)
+        raise InvalidInput(
+            f"One {what} of {shape} pixels of band {band.name!r} ({band.dtype}){', with its mask,' * (len(asked) > 1)} "
+            f"counts {accounted_bytes(shape, asked)} bytes; a request may count {limits.max_bytes}.",
+            hint=f"Give a {what} of at most {side // 256 * 256 or side} pixels a side.",
+        )
+
+    def _best_shape(self, per_tile: int) -> Shape2D:
+        """The legal shape with the fewest tiles that still gives every slot two tiles, or one, or else the fewest.
+
+        Among those within 2 % of the fewest it is the squarest: a long tile reads more of the service's own blocks.
+        """
+        asked, grid, budget = self._asked(per_tile), self.grid, self.budget
+        most_pixels = self.limits.max_bytes // max(map(pixel_cost, asked))
+        pixel_bytes = max(sum(band.itemsize for band in bands) for bands in asked)
+        requests = len(asked) * self._steps
+        counted = [
+            (-(-grid.height // shape.height) * -(-grid.width // shape.width) * requests, shape)
+            for shape in _shapes(grid, self.chunk, most_pixels, self.limits.max_side)
+        ]
+        candidates = [
+            (count, shape) for count, shape in counted if budget.affords(_clip(shape, grid).size * pixel_bytes, count)
+        ]
+        for target in (TILES_PER_SLOT * budget.concurrency, budget.concurrency, 0):
+            enough = [item for item in candidates if item[0] >= target]
+            if enough:
+                fewest = min(count for count, _ in enough)
+                near = [(count, _clip(shape, grid), shape) for count, shape in enough if count <= fewest * 1.02]
+                return min(near, key=lambda item: (abs(item[1].height - item[1].width), item[0], item[1].size))[2]
+        return self.chunk
 
 
 def _check_bands(bands: tuple[Band, ...], layout: LayoutRequest) -> None:
@@ -159,53 +311,6 @@ def _check_bands(bands: tuple[Band, ...], layout: LayoutRequest) -> None:
             f"A stacked store has one type, but the bands have several: {listed}.",
             hint='Use layout = "bands", choose bands of one type, or cast them in an expression.',
         )
-
-
-def _bands_per_tile(bands: tuple[Band, ...], limits: RequestLimits, shape: Shape2D, layout: LayoutRequest) -> int:
-    """The most bands, in groups as even as can be, whose requests of this shape are legal."""
-    if max(shape.height, shape.width) > limits.max_side:
-        raise InvalidInput(
-            f"A tile of {shape} pixels is over the limit of {limits.max_side} pixels a side.",
-            hint=f"Give a tile or chunk of at most {limits.max_side} pixels a side.",
-        )
-    fewest = -(-len(bands) // limits.max_bands)
-    for groups in range(fewest, len(bands) + 1):
-        per_tile = -(-len(bands) // groups)
-        if all(limits.admits(shape, group) for group in band_groups(bands, per_tile)):
-            return per_tile
-    dearest = max(bands, key=lambda band: band.itemsize)
-    side = int((limits.max_bytes / pixel_cost([dearest])) ** 0.5)
-    what = "chunk" if shape == _clip(layout.chunk_shape, shape) else "tile"
-    raise InvalidInput(
-        f"One {what} of {shape} pixels of band {dearest.name!r} ({dearest.dtype}) counts "
-        f"{accounted_bytes(shape, [dearest])} bytes; a request may count {limits.max_bytes}.",
-        hint=f"Give a {what} of at most {side // 256 * 256 or side} pixels a side.",
-    )
-
-
-def _best_shape(
-    grid: Shape2D, chunk: Shape2D, groups: tuple[tuple[Band, ...], ...], limits: RequestLimits, budget: Budget
-) -> Shape2D:
-    """The legal shape with the fewest tiles that still gives every slot two tiles, or one, or else the fewest of all.
-
-    Among those within 2 % of the fewest it is the squarest: a long tile reads more of the service's own blocks.
-    """
-    most_pixels = limits.max_bytes // max(pixel_cost(group) for group in groups)
-    pixel_bytes = max(sum(band.itemsize for band in group) for group in groups)
-    counted = [
-        (-(-grid.height // shape.height) * -(-grid.width // shape.width) * len(groups), shape)
-        for shape in _shapes(grid, chunk, most_pixels, limits.max_side)
-    ]
-    candidates = [
-        (count, shape) for count, shape in counted if budget.affords(_clip(shape, grid).size * pixel_bytes, count)
-    ]
-    for target in (TILES_PER_SLOT * budget.concurrency, budget.concurrency, 0):
-        enough = [item for item in candidates if item[0] >= target]
-        if enough:
-            fewest = min(count for count, _ in enough)
-            near = [(count, _clip(shape, grid), shape) for count, shape in enough if count <= fewest * 1.02]
-            return min(near, key=lambda item: (abs(item[1].height - item[1].width), item[0], item[1].size))[2]
-    return chunk
 
 
 def _shapes(grid: Shape2D, chunk: Shape2D, most_pixels: int, most_side: int) -> Iterator[Shape2D]:
@@ -233,11 +338,11 @@ def _check_tile(tile: Shape2D, chunk: Shape2D, grid: Shape2D) -> None:
 
 
 def _check_legal(plan: Plan, limits: RequestLimits) -> None:
-    shape = _clip(plan.tile_shape, plan.grid.shape)
-    for group in band_groups(plan.bands, plan.bands_per_tile):
-        if not limits.admits(shape, group):
+    shape = plan.largest_tile
+    for bands in plan.request_bands:
+        if not limits.admits(shape, bands):
             raise InvalidInput(
-                f"A tile of {shape} pixels with {len(group)} bands counts {accounted_bytes(shape, group)} bytes; "
+                f"A tile of {shape} pixels with {len(bands)} bands counts {accounted_bytes(shape, bands)} bytes; "
                 f"a request may have {limits.max_bytes} bytes, {limits.max_side} pixels a side, "
                 f"{limits.max_bands} bands.",
                 hint='Give a smaller tile, or tile = "auto"; a store made with this tile must be made anew.',

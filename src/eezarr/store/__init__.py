@@ -3,9 +3,8 @@
 The only package that imports zarr.
 """
 
-from eezarr.store.layout import Fill
 from eezarr.store.overview import Overview
 from eezarr.store.sink import ZarrSink, recorded_tiling
 from eezarr.store.stored import StoredJob, open_store
 
-__all__ = ["Fill", "Overview", "StoredJob", "ZarrSink", "open_store", "recorded_tiling"]
+__all__ = ["Overview", "StoredJob", "ZarrSink", "open_store", "recorded_tiling"]

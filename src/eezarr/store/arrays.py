@@ -18,7 +18,10 @@ from eezarr.store.metadata import (
     axis_attributes,
     grid_mapping_attributes,
     pixel_centres,
+    step_images,
+    step_times,
     stored_fill,
+    time_attributes,
 )
 from eezarr.store.tuning import tuned_zarr
 
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from eezarr.store.location import Location
     from eezarr.store.metadata import JSON
 
-__all__ = ["PixelArray", "consolidate", "make_group", "open_arrays", "replace_attributes"]
+__all__ = ["PixelArray", "consolidate", "grow_group", "make_group", "open_arrays", "replace_attributes"]
 
 PixelArray: TypeAlias = "AnyArray"
 
@@ -58,6 +61,30 @@ def make_group(location: Location, plan: Plan, specs: Sequence[ArraySpec], attri
         for spec in specs:
             _make_pixels(group, plan, spec, array_attributes(spec, plan.grid, crs, plan.layout.zarr_format))
         _make_coordinates(group, plan, crs)
+        if any("band" in spec.dimensions for spec in specs):
+            names = np.array([band.name for band in plan.bands], dtype=np.dtypes.StringDType())
+            label: dict[str, JSON] = {"long_name": "band name"}
+            _make_coordinate(group, "band", dtype="str", attributes=label, shape=names.shape)[:] = names
+
+
+def grow_group(location: Location, plan: Plan, specs: Sequence[ArraySpec]) -> None:
+    """Lengthen the time axis of all arrays to the plan's; what is there stays. Done twice, it does nothing more.
+
+    Raises:
+        StoreError: If the storage fails.
+    """
+    steps = plan.steps or ()
+    with storage_errors(location.url, "lengthen the time axis"), tuned_zarr(), _quiet():
+        group = zarr.open_group(location.store, mode="r+", use_consolidated=False)
+        for spec in specs:
+            array = group[spec.name]
+            assert isinstance(array, zarr.Array)
+            array.resize(spec.shape)
+        for name, values in (("time", step_times(steps)), ("image_ids", step_images(steps))):
+            coordinate = group[name]
+            assert isinstance(coordinate, zarr.Array)
+            coordinate.resize(values.shape)
+            coordinate[:] = values
 
 
 def open_arrays(location: Location, specs: Sequence[ArraySpec]) -> tuple[PixelArray, ...]:
@@ -134,10 +161,12 @@ def _make_coordinates(group: zarr.Group, plan: Plan, crs: CRS) -> None:
             array = _make_coordinate(group, axis, dtype="float64", attributes=facts, shape=(side,))
             for part, centres in pixel_centres(plan.grid, axis):
                 array[part] = centres
-    if plan.layout.kind == "stacked":
-        names = np.array([band.name for band in plan.bands], dtype=np.dtypes.StringDType())
-        label: dict[str, JSON] = {"long_name": "band name"}
-        _make_coordinate(group, "band", dtype="str", attributes=label, shape=names.shape)[:] = names
+    if plan.steps is not None:
+        times, images = step_times(plan.steps), step_images(plan.steps)
+        _make_coordinate(group, "time", dtype="int64", attributes=time_attributes(), shape=times.shape)[:] = times
+        label: dict[str, JSON] = {"long_name": "images of the time step, one a line"}
+        ids = _make_coordinate(group, "image_ids", dtype="str", attributes=label, shape=images.shape, axis="time")
+        ids[:] = images
 
 
 def _make_coordinate(
@@ -147,9 +176,10 @@ def _make_coordinate(
     dtype: str,
     attributes: dict[str, JSON],
     shape: tuple[int, ...] = (),
+    axis: str | None = None,
 ) -> PixelArray:
     is_old = group.metadata.zarr_format == 2
-    dimensions = (name,) if shape else ()
+    dimensions = (axis or name,) if shape else ()
     old_names: dict[str, JSON] = {"_ARRAY_DIMENSIONS": list(dimensions)} if is_old else {}
     undeclared: dict[str, float | str] = {"float64": np.nan, "int64": 0, "str": ""}
     return group.create_array(

@@ -9,26 +9,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from eezarr.errors import InvalidInput, StoreError
+from eezarr.plan import MASK_DTYPE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
-    from eezarr.plan import Band, Plan, Tile
+    import numpy as np
 
-__all__ = ["STACKED_NAME", "ArraySpec", "Fill", "array_specs", "check_ownership", "targets"]
+    from eezarr.plan import Band, Field, Fill, Plan, Tile
 
-Fill: TypeAlias = int | float
-"""A declared nodata value."""
+__all__ = ["MASK_NAME", "STACKED_NAME", "ArraySpec", "Target", "array_specs", "check_ownership", "targets"]
 
 STACKED_NAME = "pixels"
 """The one array of the layout `stacked`."""
+MASK_NAME = "mask"
+"""The array of masks, where the job keeps them: 1 where a pixel is valid."""
 
-_TAKEN_NAMES = {"x", "y", "band", "time", "spatial_ref", STACKED_NAME, "mask", "zarr.json"}
+_TAKEN_NAMES = {"x", "y", "band", "time", "image_ids", "spatial_ref", STACKED_NAME, MASK_NAME, "zarr.json"}
 _MAX_NAME_BYTES = 200
 """A file name holds 255 bytes on common file systems, and a temporary file's is longer than the name."""
 
@@ -42,7 +42,7 @@ class ArraySpec:
     dtype: str
     """NumPy name of the pixel type."""
     dimensions: tuple[str, ...]
-    """Names of the axes: (y, x) or (band, y, x)."""
+    """Names of the axes: y and x; before them time, where there is time, and band, where an array has several."""
     shape: tuple[int, ...]
     chunk: tuple[int, ...]
     shard: tuple[int, ...] | None
@@ -56,56 +56,97 @@ class ArraySpec:
         return self.shard or self.chunk
 
 
-def array_specs(plan: Plan, fills: Mapping[str, Fill]) -> tuple[ArraySpec, ...]:
-    """Return the arrays that hold a plan's pixels: one per band, or the stacked one.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where some of a tile's fields are stored."""
 
-    Args:
-        plan: What is stored.
-        fills: Declared nodata values by band name; bands that are absent declare none.
+    array: int
+    """Position in `array_specs`."""
+    window: tuple[slice, ...]
+    """The part of the array."""
+    fields: tuple[Field, ...]
+    """What the planes of the window are, in C order of its leading axes."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The window's shape."""
+        return tuple(span.stop - span.start for span in self.window)
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The little-endian type of its pixels."""
+        return self.fields[0].wire.wire_dtype
+
+
+def array_specs(plan: Plan) -> tuple[ArraySpec, ...]:
+    """Return the arrays that hold a plan's pixels: one per band, or the stacked one; then the one of masks, if any.
 
     Raises:
         InvalidInput: If names, types, fills or the layout cannot become Zarr arrays.
     """
     _check_layout(plan)
-    fills = _stored_fills(plan, fills)
-    chunk_y, shard_y = _side(plan.grid.height, plan.layout.chunk.height, plan.tile_shape.height)
-    chunk_x, shard_x = _side(plan.grid.width, plan.layout.chunk.width, plan.tile_shape.width)
-    is_sharded = plan.layout.is_sharded
+    fills = plan.masking.fills if plan.masking.mode == "fill" else [None] * len(plan.bands)
     if plan.layout.kind == "bands":
         _check_names(plan)
-        return tuple(
-            ArraySpec(
-                name=band.name,
-                dtype=band.dtype,
-                dimensions=("y", "x"),
-                shape=(plan.grid.height, plan.grid.width),
-                chunk=(chunk_y, chunk_x),
-                shard=(shard_y, shard_x) if is_sharded else None,
-                fill=fills.get(band.name),
-            )
-            for band in plan.bands
-        )
-    bands = min(plan.layout.bands_per_chunk, len(plan.bands))
-    return (
-        ArraySpec(
-            name=STACKED_NAME,
-            dtype=_one_dtype(plan.bands),
-            dimensions=("band", "y", "x"),
-            shape=(len(plan.bands), plan.grid.height, plan.grid.width),
-            chunk=(bands, chunk_y, chunk_x),
-            shard=(bands, shard_y, shard_x) if is_sharded else None,
-            fill=_one_fill(plan.bands, fills),
-        ),
+        arrays = [_spec(plan, band.name, band.dtype, fill=fill) for band, fill in zip(plan.bands, fills, strict=True)]
+    else:
+        dtype, fill = _one_dtype(plan.bands), _one_fill(fills)
+        arrays = [_spec(plan, STACKED_NAME, dtype, fill=fill, bands_per_chunk=plan.layout.bands_per_chunk)]
+    if plan.masking.mode == "band":
+        per_chunk = None if plan.masking.is_shared else plan.layout.bands_per_chunk
+        arrays.append(_spec(plan, MASK_NAME, MASK_DTYPE, fill=None, bands_per_chunk=per_chunk))
+    return tuple(arrays)
+
+
+def _spec(plan: Plan, name: str, dtype: str, *, fill: Fill | None, bands_per_chunk: int | None = None) -> ArraySpec:
+    """One array; `bands_per_chunk` if it has an axis of bands."""
+    chunk_y, shard_y = _side(plan.grid.height, plan.layout.chunk.height, plan.tile_shape.height)
+    chunk_x, shard_x = _side(plan.grid.width, plan.layout.chunk.width, plan.tile_shape.width)
+    names, sides, chunks = ["y", "x"], [plan.grid.height, plan.grid.width], [chunk_y, chunk_x]
+    shards = [shard_y, shard_x]
+    if bands_per_chunk is not None:
+        bands = min(bands_per_chunk, len(plan.bands))
+        names, sides = ["band", *names], [len(plan.bands), *sides]
+        chunks, shards = [bands, *chunks], [bands, *shards]
+    if plan.steps is not None:
+        names, sides = ["time", *names], [len(plan.steps), *sides]
+        chunks, shards = [1, *chunks], [1, *shards]
+    return ArraySpec(
+        name=name,
+        dtype=dtype,
+        dimensions=tuple(names),
+        shape=tuple(sides),
+        chunk=tuple(chunks),
+        shard=tuple(shards) if plan.layout.is_sharded else None,
+        fill=fill,
     )
 
 
-def targets(plan: Plan, tile: Tile) -> list[tuple[int, tuple[slice, ...]]]:
-    """Return where a tile's pixels are stored: positions in `array_specs`, and the window of each array."""
+def targets(plan: Plan, tile: Tile) -> list[Target]:
+    """Return where a tile's pixels and masks are stored."""
     span = (tile.window.rows, tile.window.cols)
-    stop = tile.first_band + len(tile.bands)
+    during = (slice(tile.steps.start, tile.steps.stop),) if tile.has_time else ()
+    bands = slice(tile.first_band, tile.first_band + len(tile.bands))
+    fields = tile.fields
     if plan.layout.kind == "bands":
-        return [(position, span) for position in range(tile.first_band, stop)]
-    return [(0, (slice(tile.first_band, stop), *span))]
+        by_band: dict[int, list[Field]] = {}
+        for asked in _of_kind(fields, "pixels"):
+            by_band.setdefault(asked.band, []).append(asked)
+        found = [Target(array=band, window=(*during, *span), fields=tuple(its)) for band, its in by_band.items()]
+    else:
+        found = [Target(array=0, window=(*during, bands, *span), fields=_of_kind(fields, "pixels"))]
+    if plan.masking.mode == "band":
+        array = len(plan.bands) if plan.layout.kind == "bands" else 1
+        shared = _of_kind(fields, "shared mask")
+        if shared:
+            found.append(Target(array=array, window=(*during, *span), fields=shared))
+        elif not plan.masking.is_shared:
+            found.append(Target(array=array, window=(*during, bands, *span), fields=_of_kind(fields, "mask")))
+    return found
+
+
+def _of_kind(fields: Iterable[Field], kind: str) -> tuple[Field, ...]:
+    return tuple(asked for asked in fields if asked.kind == kind)
 
 
 def check_ownership(spec: ArraySpec, tile: Tile, window: tuple[slice, ...]) -> None:
@@ -165,37 +206,8 @@ def _one_dtype(bands: tuple[Band, ...]) -> str:
     return next(iter(by_type))
 
 
-def _stored_fills(plan: Plan, fills: Mapping[str, Fill]) -> dict[str, Fill]:
-    """The fills as their bands' types hold them: 0.1 in float32 is 0.10000000149011612."""
-    dtypes = {band.name: np.dtype(band.dtype) for band in plan.bands}
-    stored: dict[str, Fill] = {}
-    for name, fill in fills.items():
-        if name not in dtypes:
-            raise InvalidInput(f"A fill is declared for {name!r}, which is no band.", hint=f"Bands: {list(dtypes)}.")
-        value = _value(fill, dtypes[name])
-        if value is None:
-            raise InvalidInput(
-                f"The fill {fill!r} is no value of band {name!r} ({dtypes[name]}).",
-                hint="Choose a fill that the band's type can hold.",
-            )
-        stored[name] = value
-    return stored
-
-
-def _value(fill: Fill, dtype: np.dtype[np.generic]) -> Fill | None:
-    if dtype.kind == "f":
-        try:
-            with np.errstate(over="ignore"):
-                value = float(np.array(fill, dtype))
-        except OverflowError:
-            return None
-        return None if math.isinf(value) and math.isfinite(fill) else value
-    limits = np.iinfo(dtype.name)
-    return int(fill) if math.isfinite(fill) and fill == int(fill) and limits.min <= fill <= limits.max else None
-
-
-def _one_fill(bands: tuple[Band, ...], fills: Mapping[str, Fill]) -> Fill | None:
-    declared = {repr(fills.get(band.name)): fills.get(band.name) for band in bands}
+def _one_fill(fills: Iterable[Fill | None]) -> Fill | None:
+    declared = {repr(fill): fill for fill in fills}
     if len(declared) > 1:
         raise InvalidInput(
             f"A stacked array has one fill, the bands have several ({', '.join(declared)}).",

@@ -172,8 +172,11 @@ class Marks:
 
 
 def _owner(plan: Plan) -> bytes:
-    """Marks count tiles, so they belong to a plan and to the way it is cut, which the fingerprint leaves out."""
-    tiling = f"{plan.fingerprint} {plan.tile_shape} {plan.bands_per_tile}"
+    """Marks count tiles, so they belong to a plan and to the way it is cut, which its hashes leave out.
+
+    The time axis is left out: a cube that grows gets new tiles after the old ones, whose marks stay.
+    """
+    tiling = f"{plan.lineage} {plan.tile_shape} {plan.bands_per_tile}"
     return hashlib.sha256(tiling.encode()).digest()
 
 

@@ -14,17 +14,21 @@ from __future__ import annotations
 import base64
 import math
 import struct
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from eezarr.store.layout import MASK_NAME
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
     from pyproj import CRS
 
     from eezarr.grid import PixelGrid
+    from eezarr.plan import Step
     from eezarr.store.layout import ArraySpec
 
 __all__ = [
@@ -34,7 +38,10 @@ __all__ = [
     "grid_mapping_attributes",
     "group_attributes",
     "pixel_centres",
+    "step_images",
+    "step_times",
     "stored_fill",
+    "time_attributes",
 ]
 
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
@@ -58,6 +65,8 @@ _CONVENTIONS: list[JSON] = [
 
 _CENTRES_AT_ONCE = 1 << 20
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def group_attributes(grid: PixelGrid, crs: CRS, provenance: dict[str, JSON]) -> dict[str, JSON]:
     """Return the attributes of the group: conventions, place, and where the pixels come from."""
@@ -72,9 +81,11 @@ def array_attributes(spec: ArraySpec, grid: PixelGrid, crs: CRS, zarr_format: in
     """
     attributes: dict[str, JSON] = {
         "grid_mapping": "spatial_ref",
-        "coordinates": "spatial_ref",
+        "coordinates": "spatial_ref image_ids" if "time" in spec.dimensions else "spatial_ref",
         **_convention_attributes(grid, crs),
     }
+    if spec.name == MASK_NAME:
+        attributes |= {"long_name": "whether a pixel is valid", "flag_values": [0, 1], "flag_meanings": "masked valid"}
     if zarr_format == 2:
         attributes["_CRS"] = {"wkt": crs.to_wkt()}
     elif spec.fill is not None:
@@ -125,6 +136,26 @@ def pixel_centres(grid: PixelGrid, axis: str) -> Iterator[tuple[slice, npt.NDArr
     for start in range(0, side, _CENTRES_AT_ONCE):
         part = slice(start, min(start + _CENTRES_AT_ONCE, side))
         yield part, origin + (np.arange(part.start, part.stop, dtype=np.float64) + 0.5) * step
+
+
+def time_attributes() -> dict[str, JSON]:
+    """Return the CF attributes of the coordinate `time`: milliseconds, the service's own resolution."""
+    return {
+        "standard_name": "time",
+        "axis": "T",
+        "units": "milliseconds since 1970-01-01",
+        "calendar": "proleptic_gregorian",
+    }
+
+
+def step_times(steps: Sequence[Step]) -> npt.NDArray[np.int64]:
+    """Return the times of steps as (n,) int64: milliseconds since 1970."""
+    return np.array([(step.time - _EPOCH) // timedelta(milliseconds=1) for step in steps], np.int64)
+
+
+def step_images(steps: Sequence[Step]) -> npt.NDArray[np.generic]:
+    """Return the images of steps as (n,) texts: their resource names, one a line."""
+    return np.array(["\n".join(step.images) for step in steps], dtype=np.dtypes.StringDType())
 
 
 def _convention_attributes(grid: PixelGrid, crs: CRS) -> dict[str, JSON]:

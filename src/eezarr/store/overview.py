@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from eezarr.plan import Plan
+    from eezarr.planes import Block
     from eezarr.store.arrays import PixelArray
     from eezarr.store.marks import Marks
-    from eezarr.store.planar import Block
 
 __all__ = ["Overview", "overview"]
 
@@ -35,17 +36,17 @@ class Overview:
     """(band, height, width), in the bands' common type."""
     is_stored: npt.NDArray[np.bool_]
     """(band, height, width): whether the pixel's tile is stored; where it is not, the pixel means nothing."""
-    step: int
+    stride: int
     """Pixels of the grid for one of the overview, along both axes."""
 
 
 def overview(
-    plan: Plan, arrays: Sequence[PixelArray], marks: Marks, *, bands: Sequence[str], max_side: int, url: str
+    plan: Plan, arrays: Sequence[PixelArray], marks: Marks, *, bands: Sequence[str], max_side: int, step: int, url: str
 ) -> Overview:
     """Return every n-th pixel of bands; see `StoredJob.read_overview`.
 
     Raises:
-        InvalidInput: If a band is not in the store, or the size is not positive.
+        InvalidInput: If a band or time step is not in the store, or the size is not positive.
         StoreError: If the storage fails.
     """
     known = {band.name: position for position, band in enumerate(plan.bands)}
@@ -54,44 +55,49 @@ def overview(
             f"There is no overview of the bands {list(bands)} of at most {max_side} pixels a side.",
             hint=f"Choose a positive size and some of {', '.join(known)}.",
         )
-    step = _step(plan, max_side)
-    rows, cols = _samples(plan.grid.height, step), _samples(plan.grid.width, step)
+    if not -plan.step_count <= step < plan.step_count:
+        raise InvalidInput(f"There is no time step {step}.", hint=f"The store has {plan.step_count}, from 0.")
+    step %= plan.step_count
+    stride = _stride(plan, max_side)
+    rows, cols = _samples(plan.grid.height, stride), _samples(plan.grid.width, stride)
     positions = [known[name] for name in bands]
     with storage_errors(url, "read an overview"):
-        pixels = [_read(plan, arrays, position, rows, cols) for position in positions]
+        pixels = [_read(plan, arrays, position, step, (rows, cols)) for position in positions]
     return Overview(
         pixels=np.stack(pixels),
-        is_stored=np.stack([marks.are_marked(_tiles(plan, position, rows, cols)) for position in positions]),
-        step=step,
+        is_stored=np.stack([marks.are_marked(_tiles(plan, position, step, rows, cols)) for position in positions]),
+        stride=stride,
     )
 
 
-def _step(plan: Plan, max_side: int) -> int:
-    """The smallest step that keeps to the size, and to the chunks that may be read."""
+def _stride(plan: Plan, max_side: int) -> int:
+    """The smallest stride that keeps to the size, and to the chunks that may be read."""
     chunk = plan.layout.chunk
-    step = math.ceil(max(plan.grid.height, plan.grid.width) / max_side)
+    stride = math.ceil(max(plan.grid.height, plan.grid.width) / max_side)
     while True:
-        down = min(math.ceil(plan.grid.height / chunk.height), math.ceil(plan.grid.height / step))
-        across = min(math.ceil(plan.grid.width / chunk.width), math.ceil(plan.grid.width / step))
+        down = min(math.ceil(plan.grid.height / chunk.height), math.ceil(plan.grid.height / stride))
+        across = min(math.ceil(plan.grid.width / chunk.width), math.ceil(plan.grid.width / stride))
         if down * across <= _MAX_CHUNKS:
-            return step
-        step *= 2
+            return stride
+        stride *= 2
 
 
-def _samples(side: int, step: int) -> range:
-    """The middle of each step, as far as there is one."""
-    return range(min(step // 2, (side - 1) // 2), side, step)
+def _samples(side: int, stride: int) -> range:
+    """The middle of each stride, as far as there is one."""
+    return range(min(stride // 2, (side - 1) // 2), side, stride)
 
 
-def _read(plan: Plan, arrays: Sequence[PixelArray], position: int, rows: range, cols: range) -> Block:
-    window = (slice(rows.start, rows.stop, rows.step), slice(cols.start, cols.stop, cols.step))
+def _read(plan: Plan, arrays: Sequence[PixelArray], position: int, step: int, places: tuple[range, range]) -> Block:
+    window = tuple(slice(along.start, along.stop, along.step) for along in places)
+    during = () if plan.steps is None else (step,)
     if plan.layout.kind == "stacked":
-        return np.asarray(arrays[0][(position, *window)])
-    return np.asarray(arrays[position][window])
+        return np.asarray(arrays[0][(*during, position, *window)])
+    return np.asarray(arrays[position][(*during, *window)])
 
 
-def _tiles(plan: Plan, position: int, rows: range, cols: range) -> npt.NDArray[np.int64]:
-    """(height, width): the index of the tile that holds each sample of the band at a position."""
+def _tiles(plan: Plan, position: int, step: int, rows: range, cols: range) -> npt.NDArray[np.int64]:
+    """(height, width): the index of the tile that holds each sample of the band at a position and time step."""
     down = np.array(rows, np.int64)[:, None] // plan.tile_shape.height
     across = np.array(cols, np.int64)[None, :] // plan.tile_shape.width
-    return (down * plan.cols + across) * plan.band_groups + position // plan.bands_per_tile
+    line = (bisect_right(plan.step_starts, step) - 1) * plan.rows + down
+    return (line * plan.cols + across) * plan.band_groups + position // plan.bands_per_tile

@@ -1,15 +1,14 @@
-"""From an answer's interleaved pixels to planes: band by band, in reused memory, with their checksum.
+"""The planes of a tile in reused memory, and their checksum.
 
-The copy is made by blocks of rows that stay in the processor's cache: up to 2 times the speed of whole-image field
-copies at 12 bands and more, the same at 4. The planes of a tile lie one after the other, little-endian, each in C
-order; this is the canonical order of the checksum, whatever the layout of the store.
+A tile's blocks lie one after the other, little-endian, each in C order, as the store's arrays take them; that is the
+order of the checksum.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import google_crc32c
 import numpy as np
@@ -17,18 +16,11 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy.typing as npt
+    from eezarr.planes import Block
+    from eezarr.protocols import Buffer
+    from eezarr.store.layout import Target
 
-    from eezarr.plan import Tile
-    from eezarr.protocols import Buffer, Pixels
-
-__all__ = ["Block", "ScratchPool", "blocks", "checksum", "deinterleave"]
-
-Block: TypeAlias = "npt.NDArray[np.generic]"
-"""(height, width) pixels of one band, or (band, height, width) of several."""
-
-_BLOCK_BYTES = 512 << 10
-"""Of source pixels: 256-512 KiB is best, 32 KiB is slower than no blocks at all (measured)."""
+__all__ = ["ScratchPool", "blocks", "checksum"]
 
 
 class ScratchPool:
@@ -59,30 +51,15 @@ class ScratchPool:
             self._idle.append(buffer)
 
 
-def blocks(tile: Tile, buffer: Buffer, *, is_stacked: bool) -> list[Block]:
-    """Return views of a buffer's start for a tile's pixels: (height, width) a band, or one (band, height, width)."""
-    shape = (tile.window.height, tile.window.width)
-    if is_stacked:
-        return [np.ndarray((len(tile.bands), *shape), tile.bands[0].wire_dtype, buffer)]
+def blocks(places: Sequence[Target], buffer: Buffer) -> list[Block]:
+    """Return views of a buffer's start for a tile's pixels, one a target, one after the other."""
     views: list[Block] = []
     offset = 0
-    for band in tile.bands:
-        view: Block = np.ndarray(shape, band.wire_dtype, buffer, offset)
+    for place in places:
+        view: Block = np.ndarray(place.shape, place.dtype, buffer, offset)
         views.append(view)
         offset += view.nbytes
     return views
-
-
-def deinterleave(pixels: Pixels, into: Sequence[Block]) -> None:
-    """Copy each field of (height, width) structured pixels into its plane of the blocks."""
-    height, width = pixels.shape
-    layers = [layer for block in into for layer in (block if block.ndim == 3 else (block,))]
-    names = pixels.dtype.names or ()
-    step = max(1, _BLOCK_BYTES // (width * pixels.dtype.itemsize))
-    for row in range(0, height, step):
-        block = pixels[row : row + step]
-        for name, plane in zip(names, layers, strict=True):
-            plane[row : row + step] = block[name]
 
 
 def checksum(parts: Sequence[Block]) -> int:

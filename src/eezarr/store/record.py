@@ -2,12 +2,14 @@
 
 Law: the record is written before anything else of a store, in one piece, and says `is_ready` only after all arrays and
 coordinates are there. So a store whose record is not ready holds no pixel, and what a crash left of it may be cleared
-and laid out again; and a place without a record is not ours.
+and laid out again; and a place without a record is not ours. A record that says `is_growing` may have a longer time
+axis than the arrays: lengthening them again is harmless, and what they hold stays.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias, cast
@@ -16,9 +18,10 @@ from affine import Affine
 
 from eezarr.errors import EezarrError, ForeignStore
 from eezarr.grid import PixelGrid, Shape2D
-from eezarr.plan import Band, Plan, StoreLayout, Tiling
+from eezarr.plan import Band, Masking, Plan, Step, StoreLayout, Tiling
 
 if TYPE_CHECKING:
+    from eezarr.plan import Fill, MaskMode
     from eezarr.plan.model import Compressor
     from eezarr.store.location import Location
     from eezarr.store.metadata import JSON
@@ -48,13 +51,20 @@ class JobRecord:
     """When the store was made, with its time zone."""
     is_ready: bool
     """Whether the arrays and coordinates are all there."""
+    is_growing: bool = False
+    """Whether the arrays may be shorter in time than the plan."""
     clears: tuple[str, ...] = ()
     """Names at the top of what was here before, which may be deleted; only while not ready."""
 
     @property
     def tiling(self) -> Tiling:
-        """The tile shape that the marks count in."""
-        return Tiling(tile_shape=self.plan.tile_shape, bands_per_tile=self.plan.bands_per_tile)
+        """The cut that the marks count in."""
+        return Tiling(
+            tile_shape=self.plan.tile_shape,
+            bands_per_tile=self.plan.bands_per_tile,
+            step_starts=self.plan.step_starts,
+            step_count=self.plan.step_count,
+        )
 
 
 def read_record(location: Location) -> JobRecord | None:
@@ -100,6 +110,7 @@ def _to_json(record: JobRecord) -> _Object:
         "fingerprint": record.fingerprint,
         "created": record.created.isoformat(),
         "is_ready": record.is_ready,
+        "is_growing": record.is_growing,
         "clears": list(record.clears),
         "image": cast("JSON", json.loads(record.image)),
         "plan": {
@@ -118,6 +129,16 @@ def _to_json(record: JobRecord) -> _Object:
                 "compressor": layout.compressor,
                 "zarr_format": layout.zarr_format,
             },
+            "masking": {
+                "mode": plan.masking.mode,
+                # JSON has no NaN.
+                "fills": [fill if math.isfinite(fill) else str(fill) for fill in plan.masking.fills],
+                "is_shared": plan.masking.is_shared,
+            },
+            "steps": None if plan.steps is None else [cast("JSON", step.facts) for step in plan.steps],
+            "step_starts": list(plan.step_starts),
+            "coverage": None if plan.coverage is None else plan.coverage.to_json(),
+            "is_clipped": plan.is_clipped,
         },
     }
 
@@ -129,6 +150,7 @@ def _from_json(facts: _Object) -> JobRecord:
         image=json.dumps(_object(facts["image"])),
         created=datetime.fromisoformat(_text(facts["created"])),
         is_ready=_flag(facts["is_ready"]),
+        is_growing=_flag(facts["is_growing"]),
         clears=tuple(_text(name) for name in _array(facts["clears"])),
     )
 
@@ -137,9 +159,13 @@ def _plan_from_json(facts: _Object) -> Plan:
     layout = _object(facts["layout"])
     height, width = map(_integer, _array(facts["shape"]))
     a, b, c, d, e, f = (float(cast("float", value)) for value in _array(facts["transform"]))
+    grid = PixelGrid(crs=_text(facts["crs"]), transform=Affine(a, b, c, d, e, f), width=width, height=height)
+    coverage, steps = facts["coverage"], facts["steps"]
+    if coverage is not None:
+        from eezarr.grid import Coverage
     return Plan(
         image_key=_text(facts["image_key"]),
-        grid=PixelGrid(crs=_text(facts["crs"]), transform=Affine(a, b, c, d, e, f), width=width, height=height),
+        grid=grid,
         bands=tuple(Band(*map(_text, _array(pair))) for pair in _array(facts["bands"])),
         layout=StoreLayout(
             kind="stacked" if _text(layout["kind"]) == "stacked" else "bands",
@@ -151,7 +177,29 @@ def _plan_from_json(facts: _Object) -> Plan:
         ),
         tile_shape=Shape2D(*map(_integer, _array(facts["tile_shape"]))),
         bands_per_tile=_integer(facts["bands_per_tile"]),
+        steps=None if steps is None else tuple(_step(*_array(step)) for step in _array(steps)),
+        step_starts=tuple(map(_integer, _array(facts["step_starts"]))),
+        masking=_masking(_object(facts["masking"])),
+        coverage=None if coverage is None else Coverage.from_json(_object(coverage), grid),
+        is_clipped=_flag(facts["is_clipped"]),
     )
+
+
+def _step(time: JSON, images: JSON) -> Step:
+    return Step(time=datetime.fromisoformat(_text(time)), images=tuple(map(_text, _array(images))))
+
+
+def _masking(facts: _Object) -> Masking:
+    modes: dict[str, MaskMode] = {"none": "none", "fill": "fill", "band": "band"}
+    return Masking(
+        mode=modes[_text(facts["mode"])],
+        fills=tuple(map(_fill, _array(facts["fills"]))),
+        is_shared=_flag(facts["is_shared"]),
+    )
+
+
+def _fill(value: JSON) -> Fill:
+    return value if isinstance(value, int | float) else float(_text(value))
 
 
 def _compressor(text: str) -> Compressor:

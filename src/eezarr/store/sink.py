@@ -5,16 +5,16 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-
 from eezarr.errors import StoreError
+from eezarr.plan import record_dtype
+from eezarr.planes import unpack
 from eezarr.store.arrays import open_arrays, replace_attributes
 from eezarr.store.creation import make_store, provenance
 from eezarr.store.failures import storage_errors
 from eezarr.store.layout import array_specs, check_ownership, targets
 from eezarr.store.location import locate
 from eezarr.store.marks import Marks
-from eezarr.store.planar import ScratchPool, blocks, checksum, deinterleave
+from eezarr.store.planar import ScratchPool, blocks, checksum
 from eezarr.store.record import read_record
 from eezarr.store.stored import StoredJob
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from eezarr.plan import Plan, Tile, Tiling
     from eezarr.protocols import Pixels
     from eezarr.store.arrays import PixelArray
-    from eezarr.store.layout import ArraySpec, Fill
+    from eezarr.store.layout import ArraySpec
     from eezarr.store.location import Location
     from eezarr.store.metadata import JSON
     from eezarr.store.record import JobRecord
@@ -35,9 +35,9 @@ __all__ = ["ZarrSink", "recorded_tiling"]
 
 
 def recorded_tiling(output: str | os.PathLike[str]) -> tuple[str, Tiling] | None:
-    """Return the fingerprint and the tiling of the store at a place, or None if no job of ours began there.
+    """Return the plan's lineage and the tiling of the store at a place, or None if no job of ours began there.
 
-    A resumed job keeps the tiling, which its marks count in.
+    A resumed job, and one that grows along time, keeps the tiling, which its marks count in.
 
     Raises:
         InvalidInput: If the output is no path or URL that can be stored in.
@@ -46,7 +46,7 @@ def recorded_tiling(output: str | os.PathLike[str]) -> tuple[str, Tiling] | None
     """
     location = locate(output)
     record = read_record(location) if location.may_exist else None
-    return None if record is None or not record.is_ready else (record.fingerprint, record.tiling)
+    return None if record is None or not record.is_ready else (record.plan.lineage, record.tiling)
 
 
 class ZarrSink:
@@ -79,7 +79,6 @@ class ZarrSink:
         *,
         image_info: Mapping[str, JSON],
         now: datetime,
-        fills: Mapping[str, Fill] | None = None,
         overwrite: bool = False,
     ) -> Self:
         """Lay out the plan's store, or open the one that the same plan began.
@@ -89,15 +88,14 @@ class ZarrSink:
             output: A path or URL.
             image_info: What is read, in plain JSON values, for the provenance.
             now: The time, with its zone.
-            fills: Declared nodata values by band name.
             overwrite: Whether to delete a Zarr group that is there; nothing else is ever deleted.
 
         Raises:
-            InvalidInput: If the bands, fills, layout, grid or output cannot become a Zarr group.
+            InvalidInput: If the bands, layout, grid or output cannot become a Zarr group.
             ForeignStore: If the place holds another plan's store, or something that is not ours.
             StoreError: If the storage fails.
         """
-        specs = array_specs(plan, fills or {})
+        specs = array_specs(plan)
         location = locate(output)
         record = make_store(plan, specs, location, image_info=image_info, overwrite=overwrite, now=now)
         return cls(
@@ -119,8 +117,8 @@ class ZarrSink:
         return self._marks.count
 
     def missing(self) -> Iterator[int]:
-        """Yield the indices of the tiles that are not stored, in order, a page of marks at a time."""
-        return chain.from_iterable(self._marks.missing())
+        """Yield the indices of the wanted tiles that are not stored, in order, a page of marks at a time."""
+        return filter(self.plan.is_wanted, chain.from_iterable(self._marks.missing()))
 
     def is_stored(self, index: int) -> bool:
         """Return whether a tile is stored."""
@@ -137,15 +135,15 @@ class ZarrSink:
             StoreError: If the storage fails, or the tile does not own whole write units; it is not marked then.
         """
         places = targets(self.plan, tile)
-        for position, window in places:
-            check_ownership(self._specs[position], tile, window)
+        for place in places:
+            check_ownership(self._specs[place.array], tile, place.window)
         _check_pixels(tile, pixels)
         with self._scratch.borrow() as buffer:
-            parts = blocks(tile, buffer, is_stacked=self.plan.layout.kind == "stacked")
-            deinterleave(pixels, parts)
+            parts = blocks(places, buffer)
+            unpack(tile, pixels, [(place.fields, part) for place, part in zip(places, parts, strict=True)])
             with storage_errors(self._location.url, f"write {tile}"):
-                for (position, window), part in zip(places, parts, strict=True):
-                    self._arrays[position][window] = part
+                for place, part in zip(places, parts, strict=True):
+                    self._arrays[place.array][place.window] = part
             crc = checksum(parts)
         self._marks.mark(tile.index, crc)
 
@@ -180,15 +178,14 @@ class ZarrSink:
             StoreError: If the storage fails.
         """
         self.flush()
-        is_complete = self._marks.count == self.plan.tile_count
+        is_complete = self._marks.count == self.plan.wanted_count
         facts = provenance(self._record, completed=now if is_complete else None)
         replace_attributes(self._location, {"eezarr": facts})
         return is_complete
 
 
 def _check_pixels(tile: Tile, pixels: Pixels) -> None:
-    fields = [(band.name, band.wire_dtype) for band in tile.bands]
-    if pixels.shape != (tile.window.height, tile.window.width) or pixels.dtype != np.dtype(fields):
+    if pixels.shape != (tile.window.height, tile.window.width) or pixels.dtype != record_dtype(tile.wire_bands):
         raise StoreError(
             f"{tile} got pixels of {pixels.shape} {pixels.dtype}, so it was not written.",
             hint="This is a defect of the source: please report it with the job file.",

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from eezarr.plan import Plan, Tile
+    from eezarr.planes import Block
     from eezarr.store.arrays import PixelArray
     from eezarr.store.location import Location
     from eezarr.store.metadata import JSON
     from eezarr.store.overview import Overview
-    from eezarr.store.planar import Block
     from eezarr.store.record import JobRecord
 
 __all__ = ["StoredJob", "open_store"]
@@ -78,28 +78,27 @@ class StoredJob:
     @property
     def is_complete(self) -> bool:
         """Whether every tile is stored."""
-        return self._marks.count == self.plan.tile_count
+        return self._marks.count == self.plan.wanted_count
 
     def missing(self) -> Iterator[int]:
-        """Yield the indices of the tiles that are not stored, in order."""
-        return chain.from_iterable(self._marks.missing())
+        """Yield the indices of the wanted tiles that are not stored, in order."""
+        return filter(self.plan.is_wanted, chain.from_iterable(self._marks.missing()))
 
     def stored(self) -> Iterator[int]:
         """Yield the indices of the tiles that are stored, in order."""
         return chain.from_iterable(self._marks.marked())
 
     def read(self, tile: Tile) -> list[Block]:
-        """Return a tile's stored pixels: (height, width) a band.
+        """Return a tile's stored pixels and masks, as `targets` of the layout places them, little-endian.
 
         Raises:
             StoreError: If the storage fails, or a stored object is damaged.
         """
-        parts: list[Block] = []
         with storage_errors(self.url, f"read {tile}"):
-            for position, window in targets(self.plan, tile):
-                part = np.asarray(self._arrays[position][window])
-                parts.extend(part if part.ndim == 3 else (part,))
-        return parts
+            return [
+                np.ascontiguousarray(self._arrays[place.array][place.window], place.dtype)
+                for place in targets(self.plan, tile)
+            ]
 
     def is_whole(self, index: int) -> bool:
         """Return whether a stored tile's pixels still have the checksum that they were stored with.
@@ -114,8 +113,7 @@ class StoredJob:
             if isinstance(error.__cause__, (RuntimeError, ValueError, BaseZarrError)):
                 return False
             raise
-        little = [np.ascontiguousarray(part, band.wire_dtype) for part, band in zip(parts, tile.bands, strict=True)]
-        return checksum(little) == self._marks.checksum(index)
+        return checksum(parts) == self._marks.checksum(index)
 
     def verify(self, indices: Iterable[int] | None = None) -> Iterator[Tile]:
         """Yield the stored tiles that are not whole, one tile in memory at a time.
@@ -130,7 +128,7 @@ class StoredJob:
             if not self.is_whole(index):
                 yield self.plan.tile(index)
 
-    def read_overview(self, bands: Sequence[str], max_side: int) -> Overview:
+    def read_overview(self, bands: Sequence[str], max_side: int, *, step: int = -1) -> Overview:
         """Return every n-th pixel of bands, read with no more memory than the overview and some chunks.
 
         At most 16 384 chunks of a band are read: a larger region's overview is smaller than `max_side` for it.
@@ -138,12 +136,13 @@ class StoredJob:
         Args:
             bands: Names; each is read by itself.
             max_side: The most pixels of the longer side, at least 1.
+            step: Which time step of a cube; negative ones count from the last.
 
         Raises:
-            InvalidInput: If a band is not in the store.
+            InvalidInput: If a band or time step is not in the store.
             StoreError: If the storage fails.
         """
-        return overview(self.plan, self._arrays, self._marks, bands=bands, max_side=max_side, url=self.url)
+        return overview(self.plan, self._arrays, self._marks, bands=bands, max_side=max_side, step=step, url=self.url)
 
 
 def open_store(output: str | os.PathLike[str]) -> StoredJob:
@@ -161,5 +160,10 @@ def open_store(output: str | os.PathLike[str]) -> StoredJob:
             f"{location.url} holds no pixels that eezarr stored.",
             hint="Check the path; if a fetch was just broken off, run it again.",
         )
-    arrays = open_arrays(location, array_specs(record.plan, {}))
+    if record.is_growing:
+        raise StoreError(
+            f"{location.url} was broken off while its time axis was lengthened.",
+            hint="Run the fetch again: it goes on from there.",
+        )
+    arrays = open_arrays(location, array_specs(record.plan))
     return StoredJob(location=location, record=record, marks=Marks.load(record.plan, location), arrays=arrays)

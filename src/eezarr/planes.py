@@ -1,0 +1,80 @@
+"""From an answer's interleaved pixels to planes: field by field, with what is masked put right.
+
+The copy is made by blocks of rows that stay in the processor's cache: up to 2 times the speed of whole-image field
+copies at 12 bands and more, the same at 4.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from eezarr.plan import Field, Fill, Tile
+    from eezarr.protocols import Pixels
+
+__all__ = ["Block", "unpack"]
+
+Block: TypeAlias = "npt.NDArray[np.generic]"
+"""Planes of one type, (…, height, width): the leading axes hold fields, in C order."""
+
+_BLOCK_BYTES = 512 << 10
+"""Of source pixels: 256-512 KiB is best, 32 KiB is slower than no blocks at all (measured)."""
+
+
+class _Plane(NamedTuple):
+    """One field's way from the answer to its plane."""
+
+    name: str
+    into: Block
+    """(height, width)"""
+    fill: Fill
+    """What masked pixels become, where we put it in."""
+    own_mask: str | None
+    """The field that says which pixels those are; None where the service has put the fill in."""
+
+
+def unpack(tile: Tile, pixels: Pixels, into: Sequence[tuple[Sequence[Field], Block]]) -> None:
+    """Copy an answer's fields into planes; put in the fills that are ours to put in, and mask what is clipped.
+
+    Args:
+        tile: What was asked for.
+        pixels: (height, width) structured, as `protocols.Pixels`.
+        into: Blocks, each with the fields that its planes are for, in order; fields that are in none are left out.
+    """
+    height, width = pixels.shape
+    planes = list(_planes(tile, into))
+    is_outside = None if tile.clip is None else ~tile.clip.inside(tile.window)
+    step = max(1, _BLOCK_BYTES // (width * pixels.dtype.itemsize))
+    for row in range(0, height, step):
+        rows = slice(row, row + step)
+        block = pixels[rows]
+        for plane in planes:
+            part = plane.into[rows]
+            part[...] = block[plane.name]
+            if plane.own_mask is not None:
+                np.copyto(part, plane.fill, where=block[plane.own_mask] == 0)
+            if is_outside is not None:
+                np.copyto(part, plane.fill, where=is_outside[rows])
+
+
+def _planes(tile: Tile, into: Sequence[tuple[Sequence[Field], Block]]) -> Iterator[_Plane]:
+    masking = tile.masking
+    own = {(asked.step, asked.band): asked.wire.name for asked in tile.fields if asked.kind == "mask"}
+    for fields, block in into:
+        layers = block.reshape(-1, *block.shape[-2:])
+        assert np.shares_memory(layers, block), "a block is contiguous"
+        for asked, layer in zip(fields, layers, strict=True):
+            is_filled = asked.kind == "pixels" and masking.mode != "none"
+            needs_own = is_filled and masking.needs_own_mask(asked.band)
+            yield _Plane(
+                name=asked.wire.name,
+                into=layer,
+                fill=masking.fills[asked.band] if is_filled else 0,
+                own_mask=own[asked.step, asked.band] if needs_own else None,
+            )
