@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         write_geotiff,
         write_thumbnail,
     )
-    from eezarr.config import ExportJob, FetchOptions, Job, StoreOptions
+    from eezarr.config import ExportJob, FetchOptions, Job, SamplesJob, StoreOptions
     from eezarr.earthengine import (
         AssetExport,
         AssetInfo,
@@ -85,7 +85,7 @@ _HOMES = {
         "write_geotiff",
         "write_thumbnail",
     ),
-    "eezarr.config": ("ExportJob", "FetchOptions", "Job", "StoreOptions"),
+    "eezarr.config": ("ExportJob", "FetchOptions", "Job", "SamplesJob", "StoreOptions"),
     "eezarr.earthengine": (
         "AssetExport",
         "AssetInfo",
@@ -154,6 +154,7 @@ __all__ = [
     "Plan",
     "Report",
     "Retryable",
+    "SamplesJob",
     "Service",
     "ServiceRefusal",
     "Shape2D",

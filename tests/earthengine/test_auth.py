@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import gc
 import json
@@ -11,13 +12,17 @@ from datetime import UTC, datetime, timedelta
 
 import google.auth.credentials
 import google.auth.exceptions
+import google.oauth2.credentials
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from google.auth import impersonated_credentials
+from google.oauth2 import service_account
 
-from eezarr.earthengine.auth import TokenSource
+from eezarr.earthengine.auth import DRIVE_SCOPE, TokenSource
 from eezarr.earthengine.credentials import find_credentials
+from eezarr.earthengine.googleauth import SCOPES
 from eezarr.errors import AccessDenied, Unreachable
 
 
@@ -78,6 +83,54 @@ async def test_a_key_file_becomes_a_token(endpoint, key_file):
     assert await source.token() == "token-1"
     assert [form["grant_type"] for form in endpoint.forms] == ["urn:ietf:params:oauth:grant-type:jwt-bearer"]
     assert "token-1" not in repr(source)
+
+
+def scopes_of(form):
+    """What a service account's signed request asks for."""
+    claims = form["assertion"].split(".")[1]
+    asked = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["scope"]
+    return sorted(scope.removeprefix("https://www.googleapis.com/auth/") for scope in asked.split())
+
+
+async def test_a_wider_token_is_asked_for_once_and_leaves_the_other_as_it_is(endpoint, key_file):
+    source = TokenSource(find_credentials(key_file(endpoint.url)))
+    wider = source.widened([DRIVE_SCOPE])
+    assert source.widened((DRIVE_SCOPE,)) is wider is not source
+    assert source.widened(()) is source
+    tokens = [await each.token() for each in (source, wider, source, wider)]
+    assert tokens == ["token-1", "token-2", "token-1", "token-2"]
+    assert [scopes_of(form) for form in endpoint.forms] == [
+        ["cloud-platform", "earthengine"],
+        ["cloud-platform", "drive", "earthengine"],
+    ]
+    wider.invalidate("token-2")
+    assert await wider.token() == "token-3"
+    assert await source.token() == "token-1"
+
+
+async def test_scopes_that_a_program_chose_are_kept_beside_the_one_that_it_asks_for(endpoint, key_file):
+    read_only = "https://www.googleapis.com/auth/earthengine.readonly"
+    chosen = service_account.Credentials.from_service_account_file(key_file(endpoint.url), scopes=[read_only])
+    source = TokenSource(find_credentials(chosen))
+    for each in (source, source.widened([DRIVE_SCOPE]), source.widened([read_only])):
+        await each.token()
+    assert [scopes_of(form) for form in endpoint.forms] == [["earthengine.readonly"], ["drive", "earthengine.readonly"]]
+
+
+def test_a_persons_scopes_are_settled():
+    source = TokenSource(Made())
+    assert source.widened([DRIVE_SCOPE]) is source
+    anonymous = TokenSource(None)
+    assert anonymous.widened([DRIVE_SCOPE]) is anonymous
+
+
+def test_impersonated_credentials_can_ask_for_more():
+    person = google.oauth2.credentials.Credentials("token")
+    acting = impersonated_credentials.Credentials(
+        source_credentials=person, target_principal="robot@p.iam.gserviceaccount.com", target_scopes=[]
+    )
+    source = TokenSource(find_credentials(acting))
+    assert source.widened([DRIVE_SCOPE])._credentials._target_scopes == [*SCOPES, DRIVE_SCOPE]
 
 
 async def test_forty_waiters_share_one_refresh(endpoint, key_file):

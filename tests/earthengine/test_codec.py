@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -134,6 +135,58 @@ def test_anything_else_is_refused_and_said(body, says):
         decoded(body)
     assert says in caught.value.message
     assert len(caught.value.message) < 700
+
+
+TRIPLE = "'" * 3
+WARNED_OF = [
+    r"{'descr': [('\d', '|u1')], 'fortran_order': False, 'shape': (1, 2)}",
+    r"{'descr': [('\400', '|u1')], 'fortran_order': False, 'shape': (1, 2)}",
+    r"{'descr': [(b'\d', '|u1')], 'fortran_order': False, 'shape': (1, 2)}",
+    r"{'descr': [(f'{1}\d', '|u1')], 'fortran_order': False, 'shape': (1, 2)}",
+    r"{'descr': [('\N{DIGIT ONE}', '|u1')], 'fortran_order': False, 'shape': (1, 2)}",
+    "{'descr': [('a', '|u1')], 'fortran_order': False, 'shape': (1if 1else 2, 2)}",
+    "{'descr': [('a', '|u1')], 'fortran_order': False, 'shape': (0x1for x in [1])}",
+    "{'descr': [('a', '|u1')], 'fortran_order': 0o7and 1, 'shape': (1, 2)}",
+    "[1](2)",
+    "1 is 1",
+    "'a'(1)",
+    f"{TRIPLE}1'1{TRIPLE} 1if 1else 2 '",
+    "'a'\\\n1if 1else 2",
+]
+"""Headers that Python's parser warns of, or would if it were another version."""
+
+
+@pytest.mark.parametrize("text", WARNED_OF)
+@pytest.mark.parametrize("filtering", ["always", "error", "ignore"])
+def test_what_the_parser_warns_of_is_refused_whatever_is_done_with_warnings(text, filtering):
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter(filtering)
+        with pytest.raises(BadBody, match="cannot be read"):
+            describe_npy(body_of(header=text))
+    assert not seen
+
+
+_PIECES = st.sampled_from(
+    [*"'\"\\ 1d,:(){}[]\n#", TRIPLE, "1if ", "else", "for ", "0x1", "or ", " is ", "b'", "f'{", r"\d", r"\x4", "True"]
+)
+
+
+@settings(max_examples=1000, derandomize=True, deadline=None)
+@given(st.lists(_PIECES, max_size=30).map("".join))
+def test_no_header_at_all_is_warned_of(text):
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        with pytest.raises((BadBody, InvalidInput)):
+            describe_npy(body_of(header=text or " "))
+    assert not seen
+
+
+@pytest.mark.parametrize(
+    "name", ["it's", 'say "x"', 'it\'s "x"', "back\\slash", "tab\tnew\n", "é", "\x85\u202f", "😀 x", "\U0010ffff"]
+)
+def test_odd_names_of_bands_are_read_as_numpy_writes_them(name):
+    pixels = np.zeros((1, 2), [(name, "<u2")])
+    assert describe_npy(npy(pixels, (3, 0))) == ((Band(name, "uint16"),), Shape2D(1, 2))
 
 
 class _Bomb:

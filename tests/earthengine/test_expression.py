@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 import sys
 
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eezarr.earthengine.expression import load_expression, parse_expression, select
+from eezarr.earthengine.expression import build, load_expression, parse_expression, select
+from eezarr.earthengine.nodes import constant, listed, selectors
 from eezarr.errors import InvalidInput
 
 
@@ -241,3 +243,53 @@ def test_nothing_heavy_is_imported_to_describe_an_image():
         "e.EarthEngine; assert 'aiohttp' in sys.modules and 'google.auth' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# Nodes of our own
+
+
+def test_what_is_held_twice_is_written_once():
+    image = call("Image.load", id=constant("X"))
+    names = constant(["B4", "B8"])
+    first, second = (call("Image.select", input=image, bandSelectors=names) for _ in range(2))
+    got = json.loads(build(call("Image.addBands", dstImg=first, srcImg=second)))
+    assert len(got["values"]) == 3
+    root = got["values"][got["result"]]["functionInvocationValue"]["arguments"]
+    assert root["dstImg"] == root["srcImg"]
+    assert json.dumps(got).count("Image.load") == json.dumps(got).count("B8") == 1
+
+
+def test_numbers_are_written_where_they_stand_and_chains_do_not_explode():
+    zero = constant(0)
+    node = call("Image.constant", value=zero)
+    for _ in range(60):
+        node = call("Image.add", image1=node, image2=node, other=zero)
+    got = json.loads(build(node))
+    assert len(got["values"]) == 61
+    assert json.dumps(got).count('"constantValue": 0') == 61
+
+
+def test_building_is_parsing_what_was_built():
+    whole = build(call("Image.addBands", dstImg=parse_expression(SHARED), srcImg=parse_expression(MAPPED)))
+    assert parse_expression(whole) == whole
+    one = parse_expression(SHARED)
+    assert build(one) == one
+    twice = json.loads(build(listed([one, one])))
+    pair = twice["values"][twice["result"]]["arrayValue"]["values"]
+    assert pair[0] == pair[1]
+    assert len(twice["values"]) == 1 + len(json.loads(one)["values"])
+
+
+def test_values_that_cannot_be_json_are_refused():
+    with pytest.raises(InvalidInput, match="JSON"):
+        build(call("Image.constant", value=constant(float("nan"))))
+
+
+def test_names_are_selected_as_names():
+    odd = ["B4", "a.b", "x|y", "[z]*(1+)?", "back\\slash", "^$", "{2}", "a-b", "\u00fc"]
+    patterns = selectors(odd)["constantValue"]
+    assert patterns[0] == "B4"
+    for pattern, name in zip(patterns, odd, strict=True):
+        assert [other for other in [*odd, "axb", "x", "y"] if re.fullmatch(pattern, other)] == [name]
+    selected = json.loads(select(load_expression("X"), odd))["values"]["0"]["functionInvocationValue"]["arguments"]
+    assert selected["bandSelectors"]["constantValue"] == patterns

@@ -285,6 +285,44 @@ def test_masks(world):
     assert not read(world, ee.Image()).valid.any()
 
 
+def test_a_mask_is_masked_itself_outside_the_footprint(world):
+    image = ee.Image(MIXED).select("u8")
+    source, plane = stored(world, MIXED, "u8", ON_EDGE), read(world, image.mask(), ON_EDGE)
+    footprint = read(world, image.unmask(0), ON_EDGE).valid
+    assert 0.05 < footprint.mean() < 0.5
+    np.testing.assert_array_equal(plane.valid, footprint)
+    np.testing.assert_array_equal(plane.values[footprint], source.valid[footprint].astype(np.float32))
+    everywhere = read(world, image.mask().unmask(0, False), ON_EDGE)
+    assert everywhere.valid.all()
+    np.testing.assert_array_equal(everywhere.values, source.valid.astype(np.float32))
+
+
+def test_a_coarse_pixel_that_is_valid_in_part_has_a_mask(world):
+    coarse = replace(ON_EDGE, transform=(1000.0, 0, 490_000.0, 0, -1000.0, 4_205_000.0), width=120, height=90)
+    source, plane = stored(world, EDGED, "B4", coarse), read(world, ee.Image(EDGED).select("B4").mask(), coarse)
+    assert plane.valid[source.valid].all()
+    assert (plane.values[source.valid] == 1).all()
+
+
+def test_a_cast_adds_the_bands_that_are_not_there_masked(world):
+    types = {"u8": "int16", "zz": "float", "aa": "uint32"}
+    image = value(world, ee.Image(MIXED).select(["u16", "u8"]).cast(types))
+    assert [(band.id, band.dtype) for band in image.bands] == [
+        ("u16", "uint16"), ("u8", "int16"), ("aa", "uint32"), ("zz", "float32")
+    ]  # fmt: skip
+    planes = image.read(HERE, ["aa", "zz", "u8"])
+    assert not planes[0].valid.any()
+    assert not planes[1].valid.any()
+    np.testing.assert_array_equal(planes[2].valid, stored(world, MIXED, "u8").valid)
+    order = ["zz", "u8", "aa", "u16"]
+    assert [band.id for band in value(world, ee.Image(MIXED).select(["u16", "u8"]).cast(types, order)).bands] == order
+    for wrong in (order[:3], [*order, "u8"], ["zz", "u8", "aa", "i8"]):
+        with pytest.raises(EvaluationError, match="must match the bands"):
+            value(world, ee.Image(MIXED).select(["u16", "u8"]).cast(types, wrong))
+    with pytest.raises(EvaluationError, match="Unknown pixel type 'int128'"):
+        value(world, ee.Image(MIXED).select("u8").cast({"u8": "int128"}))
+
+
 def test_a_cloud_mask(world):
     image = ee.Image(EDGED)
     plane = read(world, image.select("B4").updateMask(image.select("QA60").bitwiseAnd(1024).eq(0)), ON_EDGE)

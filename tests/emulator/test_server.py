@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import logging
 import signal
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -507,6 +509,35 @@ async def test_in_a_running_loop_and_gone_afterwards(world):
         await emulator.stop()
         with pytest.raises(aiohttp.ClientConnectionError):
             await session.get(f"{url}/v1{PUBLIC}TEST/A")
+
+
+async def test_a_client_that_leaves_just_before_its_answer_is_no_error(world, caplog):
+    import aiohttp
+
+    server = None
+
+    def clock():
+        """Read when a request is admitted: from there to its answer nothing is waited for."""
+        for connection in server.connections if server else ():
+            connection.transport.abort()
+        return 0.0
+
+    async with Emulator(world=world, monotonic=clock) as emulator, aiohttp.ClientSession() as session:
+        server = emulator._runner.server
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await session.get(f"{emulator.url}/v1/projects/p/operations")
+        assert emulator.stats().requests["operations.list"].keys() == {"gone"}
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_a_connection_error_that_is_not_the_clients_is_told(world, caplog, monkeypatch):
+    import aiohttp
+
+    monkeypatch.setattr(type(world), "asset", Mock(side_effect=ConnectionResetError("the world's own")))
+    async with Emulator(world=world) as emulator, aiohttp.ClientSession() as session:
+        reply = await session.get(f"{emulator.url}/v1{PUBLIC}TEST/A")
+        assert reply.status == 500
+    assert "the world's own" in caplog.text
 
 
 def test_as_a_process_that_ends_when_it_is_told(tmp_path):

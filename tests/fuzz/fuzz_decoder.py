@@ -10,6 +10,7 @@ With atheris (`pip install atheris`) coverage guides it; further options are lib
 import gzip
 import io
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -95,13 +96,22 @@ def examples():
         b"9" * 6000,
         b"{'shape': (9**9**9,)}",
         b"'\\x" * 99,
+        rb"{'descr': [('\d', '|u1')], 'fortran_order': False, 'shape': (1, 2)}",
+        rb"{'descr': [(b'\400', f'\q')], 'shape': (1if 1else 2, 0x1or 2)}",
+        b"'" * 3 + b"1'1" + b"'" * 3 + b" 1if 1else 2 '",
     ]
     crafted = [header + len(text).to_bytes(2, "little") + text for text in texts]
     bodies = [npy(array) for array in arrays] + [npy(good, (2, 0)), npy(good, (3, 0)), pickled.getvalue(), *crafted]
     return [*bodies, b"", b"<!DOCTYPE html><html>", b'{"error": {"code": 400}}', header, header + b"\xff\xff"]
 
 
+def refuse_warning(message, *_):
+    raise AssertionError(f"a warning: {message}")
+
+
 def main():
+    warnings.simplefilter("always")
+    warnings.showwarning = refuse_warning
     bodies = examples()
     zipped = [gzip.compress(body) for body in bodies] + [gzip.compress(b"\0" * (8 * MIB)), gzip.compress(b"a" * 4096)]
     zipped += [zipped[0] + zipped[1], zipped[0][:-4]]

@@ -9,8 +9,6 @@ import pytest
 from PIL import Image as Picture
 
 from eezarr.api.advising import export_advice
-from eezarr.config import ExportJob, Job, json_schema
-from eezarr.errors import InvalidInput
 from known import SCENE, environment
 
 EXPORT = f"""
@@ -169,42 +167,6 @@ def test_doctor_without_anything(eezarr_at):
     assert "BAD  reach 127.0.0.1" in ended.out
     assert "mend: `curl -v http://127.0.0.1:9`" in ended.out
     assert "EARTHENGINE_PROJECT" in ended.out
-
-
-def test_a_job_is_for_fetch_for_export_or_for_both(tmp_path):
-    path = tmp_path / "job.toml"
-    path.write_text(EXPORT)
-    assert ExportJob.load(path).export.bucket == "my-bucket"
-    with pytest.raises(InvalidInput, match="'output' is missing"):
-        Job.load(path)
-    path.write_text('output = "a.zarr"\n' + EXPORT)
-    assert ExportJob.load(path).image == Job.load(path).image
-    path.write_text(EXPORT.partition("[export]")[0])
-    with pytest.raises(InvalidInput, match="'export' is missing"):
-        ExportJob.load(path)
-    assert json.loads(json_schema())["anyOf"] == [{"required": ["output"]}, {"required": ["export"]}]
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (('bucket = "my-bucket"', ""), "needs bucket"),
-        (('bucket = "my-bucket"', 'bucket = "b"\nasset = "x"'), "asset cannot stand beside cloud-storage"),
-        (('bucket = "my-bucket"', 'buckett = "b"'), "did you mean 'bucket'"),
-        (
-            ('prefix = "scene"', 'prefix = "s"\n[export.geotiff]\ncloud_optimised = true'),
-            "did you mean 'cloud_optimized'",
-        ),
-        (('"cloud-storage"', '"moon"'), "'drive'"),
-    ],
-)
-def test_mistakes_in_an_export_section_are_named(change, says):
-    import tomllib
-
-    data = tomllib.loads(EXPORT.replace(*change))
-    with pytest.raises(InvalidInput) as caught:
-        ExportJob.parse(data)
-    assert says in caught.value.message
 
 
 def test_advice_for_the_very_large_only():

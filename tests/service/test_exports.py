@@ -1,5 +1,6 @@
 """Exports: what goes out, one start per intent whatever is lost on the way, and operations to their end."""
 
+import asyncio
 import contextlib
 import json
 
@@ -20,8 +21,14 @@ from eezarr import (
     Shape2D,
     TfRecordOptions,
 )
+from eezarr.api.connection import Link
 from eezarr.earthengine.operations import parse_operation
+from eezarr.engine import Asker
+from eezarr.engine.gate import Gate
+from eezarr.limit import ConcurrencyLimit, RateLimit
+from eezarr.retry import RetryPolicy
 from known import SCENE
+from virtual_time import run_virtually
 
 IMAGE = eezarr.Image.asset(SCENE, bands=["B4", "B8"])
 GRID = eezarr.PixelGrid.of("EPSG:32610", (10, 0, 510_000, 0, -10, 4_190_000), (70, 90))
@@ -294,20 +301,126 @@ def test_failures_say_what_to_do(code, message, kind, hint):
     assert hint in caught.value.hint
 
 
-async def test_waits_grow_and_end(naps):
+@pytest.mark.parametrize(
+    "unhelpful",
+    [
+        refusal(404, "Not Found"),
+        refusal(405, "Method Not Allowed"),
+        refusal(501, "Not implemented"),
+        refusal(403, "Denied"),
+        refusal(503, "cut by a proxy"),
+        None,
+        (200, {"name": NAME, "metadata": {"state": "RUNNING"}}),
+    ],
+    ids=["404", "405", "501", "403", "503", "hangs up", "at once"],
+)
+async def test_waits_grow_and_end_where_the_service_keeps_no_answer_back(naps, unhelpful):
     looks = 0
 
     def handle(method, path, body):
         nonlocal looks
+        if path.endswith(":wait"):
+            return unhelpful
         looks += 1
         return 200, {"name": NAME, "metadata": {"state": "RUNNING"}} | ({"done": True} if looks == 12 else {})
 
     seen = []
-    async with a_service(handle, sleep=naps) as (service, _):
+    async with a_service(handle, sleep=naps) as (service, calls):
         ended = await service.wait_operation("ABC", on_look=seen.append)
     assert ended.state == "SUCCEEDED"
     assert len(seen) == 12
     assert naps.taken == [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30, 30]
+    assert [body for _, path, body in calls if path.endswith(":wait")] == [{"timeout": "0.500s"}]
+
+
+async def test_waiting_for_what_is_not_there_says_so(naps):
+    async with a_service(lambda *_: refusal(404, "no such operation"), sleep=naps) as (service, calls):
+        with pytest.raises(eezarr.ServiceRefusal, match="no such operation"):
+            await service.wait_operation("ABC")
+    assert len(calls) == 1
+
+
+class Patient:
+    """Stands for a service and its transport: one operation, for so many seconds of the loop's time."""
+
+    parent = "projects/my-project"
+
+    def __init__(self, lasts_s):
+        self.ends_s, self.asked = asyncio.get_running_loop().time() + lasts_s, []
+
+    @property
+    def transport(self):
+        return self
+
+    async def call_json(self, method, path, *, body=None):
+        now_s = asyncio.get_running_loop().time()
+        kept_s = float(json.loads(b"".join(body.parts))["timeout"][:-1]) if path.endswith(":wait") else 0.0
+        self.asked.append((method, kept_s))
+        await asyncio.sleep(max(0.0, min(kept_s, self.ends_s - now_s)))
+        is_done = asyncio.get_running_loop().time() >= self.ends_s
+        return {"name": NAME, "metadata": {"state": "RUNNING"}, "done": is_done}
+
+
+def watching(lasts_s, *, max_concurrency=40):
+    """A service object that watches it, and the gate that both pass."""
+    gate = Gate(limit=ConcurrencyLimit(ceiling=max_concurrency), rate=RateLimit(100))
+    patient, service = Patient(lasts_s), eezarr.Service(project="my-project")
+    asker = Asker(gate=gate, policy=RetryPolicy(), observe=lambda _: None)
+    service._link = Link(service=patient, asker=asker)
+    return service, patient, gate
+
+
+def test_the_service_tells_of_the_end_itself():
+    async def watch():
+        service, patient, _ = watching(3600.25)
+        seen = []
+        ended = await service.wait_operation("ABC", on_look=seen.append)
+        assert ended.state == "SUCCEEDED"
+        assert asyncio.get_running_loop().time() == pytest.approx(patient.ends_s, abs=0.001)
+        assert [kept_s for _, kept_s in patient.asked[:8]] == [0, 0.5, 1, 2, 4, 8, 10, 10]
+        assert len(seen) == len(patient.asked) < 370
+
+    run_virtually(watch())
+
+
+def test_while_others_ask_no_answer_is_kept_back():
+    async def watch():
+        service, patient, gate = watching(600)
+
+        async def others():
+            async with gate.slot():
+                await asyncio.sleep(300)
+
+        task = asyncio.create_task(others())
+        await asyncio.sleep(0)
+        start_s = asyncio.get_running_loop().time()
+        await service.wait_operation("ABC", on_look=lambda _: times.append(asyncio.get_running_loop().time() - start_s))
+        assert [kept_s for _, kept_s in patient.asked if times.pop(0) < 300] == [0] * 15
+        assert patient.asked[-1] == ("POST", 10)
+        await task
+
+    times = []
+    run_virtually(watch())
+
+
+@pytest.mark.parametrize(("max_concurrency", "most_s"), [(2, 0.1), (1, 10.1)])
+def test_a_fetch_that_begins_meanwhile_starves_for_no_more_than_one_look(max_concurrency, most_s):
+    async def watch():
+        service, _, gate = watching(100_000, max_concurrency=max_concurrency)
+        now_s = asyncio.get_running_loop().time
+        waiting = asyncio.create_task(service.wait_operation("ABC"))
+        await asyncio.sleep(101)
+        for _ in range(200):
+            start_s = now_s()
+            async with gate.slot():
+                waited.append(now_s() - start_s)
+                await asyncio.sleep(1)
+        waiting.cancel()
+
+    waited = []
+    run_virtually(watch())
+    assert max(waited) <= most_s
+    assert sum(wait_s > 0.1 for wait_s in waited) <= 1
 
 
 @pytest.mark.parametrize("bad", ["a/b", "projects/p/operations/", "", "x?y"])
@@ -358,6 +471,89 @@ async def test_cancelled_and_listed(client, emulator):
     assert sorted(listed) == sorted(operation.name for operation in started)
     await client.delete_operation(started[1].name)
     assert len([operation async for operation in client.list_operations()]) == 2
+
+
+async def test_the_emulator_keeps_the_answer_back_until_the_end(client, emulator):
+    emulator.configure({"exports": {"queued_s": 3600}})
+    started = await client.export_image(an_export())
+    seen, tasks = [], []
+
+    def on_look(operation):
+        seen.append(operation.state)
+        if not tasks:
+            tasks.append(asyncio.create_task(client.cancel_operation(started.name)))
+
+    ended = await client.wait_operation(started.name, on_look=on_look)
+    assert (seen[0], ended.state) == ("PENDING", "CANCELLED")
+    assert emulator.stats().requests["operations.wait"]["200"] >= 1
+    assert emulator.stats().requests["operations.get"] == {"200": 1}
+    await tasks[0]
+
+
+DRIVE = FileExport(destination=Drive(prefix="scene", folder="exports"))
+
+
+async def test_an_export_to_drive_asks_for_its_scope_and_nothing_else_does(emulator, tmp_path):
+    key = emulator.write_service_account_key(tmp_path / "key.json", project="my-project")
+    async with eezarr.Client(project="my-project", api_url=emulator.url, credentials=key) as client:
+        await client.pixels(IMAGE, GRID)
+        await client.export_image(an_export())
+        assert emulator.stats().tokens_issued == 1
+        started = [await client.export_image(an_export(target=DRIVE)) for _ in range(2)]
+        assert emulator.stats().tokens_issued == 2
+        for operation in started:
+            (await client.wait_operation(operation.name)).require_success()
+        assert emulator.stats().tokens_issued == 2
+        emulator.expire_tokens()
+        await client.export_image(an_export(target=DRIVE))
+        assert emulator.stats().tokens_issued == 3
+    assert len(list((tmp_path / "buckets" / "Drive" / "exports").glob("scene*.tif"))) == 1
+
+
+async def test_a_persons_credentials_without_the_scope_say_how_to_sign_in(emulator, tmp_path):
+    file = emulator.write_user_credentials(tmp_path / "user.json", quota_project="my-project")
+    async with eezarr.Client(project="my-project", api_url=emulator.url, credentials=file) as client:
+        with pytest.raises(eezarr.AccessDenied, match="insufficient authentication scopes") as caught:
+            await client.export_image(an_export(target=DRIVE))
+        assert (await client.export_image(an_export())).name
+    assert "gcloud auth application-default login --scopes=" in caught.value.hint
+    assert "https://www.googleapis.com/auth/drive" in caught.value.hint
+
+
+DRIVE_JOB = f"""
+project = "my-project"
+[image]
+asset = "{SCENE}"
+bands = ["B4"]
+[grid]
+native = "B4"
+region = [-122.2, 37.4, -122.19, 37.41]
+[export]
+destination = "drive"
+folder = "exports"
+prefix = "scene"
+"""
+
+
+def test_the_command_exports_to_drive_with_a_service_accounts_key(eezarr_at, emulator, tmp_path):
+    key = emulator.write_service_account_key(tmp_path / "key.json", project="my-project")
+    (tmp_path / "job.toml").write_text(DRIVE_JOB)
+    ended = eezarr_at(emulator, "export", "job.toml", "--json", GOOGLE_APPLICATION_CREDENTIALS=key)
+    assert ended.code == 0, ended.err
+    assert ended.json["state"] == "SUCCEEDED"
+    assert len(list((tmp_path / "buckets" / "Drive" / "exports").glob("scene*.tif"))) == 1
+    told = eezarr_at(emulator, "doctor", GOOGLE_APPLICATION_CREDENTIALS=key)
+    assert "scopes: cloud-platform, earthengine; drive is asked for when an export to Drive is started" in told.out
+
+
+def test_the_command_says_which_sign_in_adds_drive(eezarr_at, emulator, tmp_path):
+    file = emulator.write_user_credentials(tmp_path / "user.json", quota_project="my-project")
+    (tmp_path / "job.toml").write_text(DRIVE_JOB)
+    login = "https://www.googleapis.com/auth/cloud-platform,https://www.googleapis.com/auth/drive`"
+    ended = eezarr_at(emulator, "export", "job.toml", GOOGLE_APPLICATION_CREDENTIALS=file)
+    assert ended.code == 3
+    assert login in "".join(ended.err.split("\n"))
+    assert login in eezarr_at(emulator, "doctor", GOOGLE_APPLICATION_CREDENTIALS=file).out
 
 
 async def test_a_failure_is_told(client):

@@ -85,6 +85,16 @@ class Catalogue(Connection):
         async for asset in self._pages(collection, parameters, method=method, view=view, page_size=page_size):
             yield asset
 
+    async def query_images(self, collection: str, query: ImageQuery) -> AsyncIterator[AssetInfo]:
+        """Yield the images that a query means, with all that metadata says of them.
+
+        Raises:
+            EezarrError: What the last attempt failed with.
+        """
+        parameters = query.parameters("listAssets")
+        async for asset in self._pages(collection, parameters, method="listAssets", view="FULL", page_size=None):
+            yield asset
+
     async def _pages(
         self, parent: str, parameters: Mapping[str, str], *, method: ListMethod, view: AssetView, page_size: int | None
     ) -> AsyncIterator[AssetInfo]:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from eezarr.api.collecting import ArrayKeeper, FetchedTile, QueueKeeper
 from eezarr.api.describing import describe, typed_bands
-from eezarr.api.resolving import plan_for
+from eezarr.api.resolving import masking_of, plan_for, resolve_series
+from eezarr.api.series import cube_bands
 from eezarr.api.service import Service
 from eezarr.config import StoreOptions
-from eezarr.earthengine import PixelSource, body_capacity
+from eezarr.earthengine import Image, PixelSource, body_capacity
+from eezarr.earthengine.series import ImageCollection
 from eezarr.engine import HedgedSource, ThreadedKeeper, TileReader, run_tiles
 from eezarr.errors import Incomplete
 from eezarr.events import JobEnded, JobStarted
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from eezarr.earthengine import Image
-    from eezarr.earthengine.image import ImageLike
+    from eezarr.config import MaskOptions
+    from eezarr.earthengine.source import Subject, SubjectLike
     from eezarr.engine import Failure, Keeper
     from eezarr.events import Event, Observer
     from eezarr.grid import PixelGrid
@@ -47,38 +49,52 @@ class Client(Service):
     Use it as an async context manager; see `Connection` for the arguments. Its REST methods are `Service`'s.
     """
 
-    async def pixels(self, image: ImageLike, grid: PixelGrid) -> npt.NDArray[np.generic]:
+    async def pixels(
+        self, image: SubjectLike, grid: PixelGrid, *, mask: MaskOptions | None = None
+    ) -> npt.NDArray[np.generic]:
         """Return an image's pixels on a grid, tiled if it must be.
 
+        Args:
+            image: What is read: an `Image`, `Image.collection(...)` or an `ee.Image`.
+            grid: Its pixels.
+            mask: What becomes of masked pixels; None: what the service answers for them.
+
         Returns:
-            (band, y, x) array in the bands' common NumPy type, which holds each band's values exactly.
+            (band, y, x) array, or (time, band, y, x) of a collection, in the bands' common NumPy type, which holds each
+            band's values exactly. With the mask mode `band` it is a `numpy.ma.MaskedArray`.
 
         Raises:
             Incomplete: If tiles are missing; it names them.
             EezarrError: If nothing could be had.
         """
-        named, plan = await self._transient_plan(image, grid, None)
+        subject, plan = await self._transient_plan(image, grid, None, mask)
         keeper = ArrayKeeper.empty(plan)
-        self._require_all(await self._run(plan, plan, named, keeper))
-        return keeper.pixels
+        self._require_all(await self._run(plan, plan, subject, keeper))
+        return keeper.result
 
     async def stream(
-        self, image: ImageLike, grid: PixelGrid, *, tile: tuple[int, int] | None = None
+        self,
+        image: SubjectLike,
+        grid: PixelGrid,
+        *,
+        tile: tuple[int, int] | None = None,
+        mask: MaskOptions | None = None,
     ) -> AsyncIterator[FetchedTile]:
         """Yield tiles with their pixels, as they come; a consumer that is slow slows the asking.
 
         Args:
-            image: What is read: an `Image` or an `ee.Image`.
+            image: What is read: an `Image`, `Image.collection(...)` or an `ee.Image`.
             grid: Its pixels.
             tile: Height and width of a tile in pixels; None chooses as large as legal.
+            mask: What becomes of masked pixels; None: what the service answers for them.
 
         Raises:
             Incomplete: At the end, if tiles could not be had; it names them.
             EezarrError: If nothing could be had.
         """
-        named, plan = await self._transient_plan(image, grid, tile)
+        subject, plan = await self._transient_plan(image, grid, tile, mask)
         keeper = QueueKeeper()
-        job = asyncio.create_task(keeper.end_after(self._run(plan, plan, named, keeper)))
+        job = asyncio.create_task(keeper.end_after(self._run(plan, plan, subject, keeper)))
         try:
             async for fetched in keeper:
                 yield fetched
@@ -89,20 +105,22 @@ class Client(Service):
 
     async def fetch(
         self,
-        image: ImageLike,
+        image: SubjectLike,
         grid: PixelGrid,
         output: str,
         *,
         store: StoreOptions | None = None,
+        mask: MaskOptions | None = None,
         overwrite: bool = False,
     ) -> Report:
-        """Fetch an image on a grid into a Zarr store; the same call resumes what an earlier one began.
+        """Fetch an image or a collection on a grid into a Zarr store; the same call resumes what an earlier one began.
 
         Args:
-            image: What is read: an `Image` or an `ee.Image`.
+            image: What is read: an `Image`, `Image.collection(...)` or an `ee.Image`.
             grid: Its pixels.
             output: A path or a file://, s3://, gs:// or az:// URL.
             store: Layout, chunks, compression.
+            mask: What becomes of masked pixels; None: what the service answers for them.
             overwrite: Whether to delete another Zarr group that is there.
 
         Returns:
@@ -112,12 +130,20 @@ class Client(Service):
             Incomplete: If tiles could not be had; its report names each.
             EezarrError: If the job had to stop; what is stored stays, and the same call resumes.
         """
-        named, bands = await self._described(image, grid)
-        plan = plan_for(named, grid, bands, store=store or StoreOptions(), fetch=self.options, output=output)
-        return await self.fetch_plan(named, plan, output, overwrite=overwrite)
+        subject, bands = await self._described(image, grid, mask)
+        plan = plan_for(
+            subject,
+            grid,
+            bands,
+            store=store or StoreOptions(),
+            fetch=self.options,
+            output=output,
+            masking=masking_of(mask, bands),
+        )
+        return await self.fetch_plan(subject, plan, output, overwrite=overwrite)
 
     async def fetch_plan(
-        self, image: Image, plan: Plan, output: str, *, overwrite: bool = False, repair: bool = False
+        self, subject: Subject, plan: Plan, output: str, *, overwrite: bool = False, repair: bool = False
     ) -> Report:
         """Fetch a plan's missing tiles into its store; see `fetch`.
 
@@ -127,23 +153,25 @@ class Client(Service):
         start_s, start_bytes = clock(), self._open().service.transport.received_bytes
         tally = Tally()
         sink = await asyncio.to_thread(
-            ZarrSink.create, plan, output, image_info=image.describe(), now=datetime.now(UTC), overwrite=overwrite
+            ZarrSink.create, plan, output, image_info=subject.describe(), now=datetime.now(UTC), overwrite=overwrite
         )
         if repair:
             await asyncio.to_thread(sink.unmark_altered)
         resumed = sink.stored_count
         self._tell(
-            JobStarted(output=output, tiles_total=plan.tile_count, tiles_resumed=resumed, pixel_bytes=plan.pixel_bytes)
+            JobStarted(
+                output=output, tiles_total=plan.wanted_count, tiles_resumed=resumed, pixel_bytes=plan.pixel_bytes
+            )
         )
         failures: list[Failure] = []
-        if resumed < plan.tile_count:
+        if resumed < plan.wanted_count:
             async with ThreadedKeeper.over(sink, threads=WRITERS) as keeper:
                 tiles = map(plan.tile, sink.missing())
-                failures = await self._run(plan, tiles, image, keeper, tally=tally, successes=resumed)
+                failures = await self._run(plan, tiles, subject, keeper, tally=tally, successes=resumed)
         is_complete = await asyncio.to_thread(sink.finish, datetime.now(UTC))
         report = Report(
             output=output,
-            tiles_total=plan.tile_count,
+            tiles_total=plan.wanted_count,
             tiles_written=sink.stored_count - resumed,
             tiles_resumed=resumed,
             requests_sent=tally.sent,
@@ -165,7 +193,7 @@ class Client(Service):
         self,
         plan: Plan,
         tiles: Iterable[Tile],
-        image: Image,
+        subject: Subject,
         keeper: Keeper,
         *,
         tally: Observer = lambda _: None,
@@ -178,7 +206,7 @@ class Client(Service):
             self._tell(event)
 
         budget = Budget(concurrency=self.options.max_concurrency, memory_bytes=int(self.options.memory))
-        source: Source = PixelSource(link.service, image)
+        source: Source = PixelSource(link.service, subject, bands=plan.bands, masking=plan.masking)
         if self.options.hedge:
             source = HedgedSource(source=source, gate=link.asker.gate, observe=observe)
         reader = TileReader(
@@ -198,18 +226,31 @@ class Client(Service):
             successes=successes,
         )
 
-    async def _described(self, image: ImageLike, grid: PixelGrid) -> tuple[Image, tuple[Band, ...]]:
+    async def _described(
+        self, image: SubjectLike, grid: PixelGrid, mask: MaskOptions | None
+    ) -> tuple[Subject, tuple[Band, ...]]:
+        mode = mask.mode if mask is not None else "none"
+        if isinstance(image, ImageCollection):
+            found = await resolve_series(self, image, grid)
+            if not isinstance(found, Image):
+                cube, common = found
+                return cube, await cube_bands(self, cube, common, grid, mode=mode, is_probing=True)
+            image = found
         described = await describe(self, image)
         described.require_overlap(grid)
-        return described.image, await typed_bands(self, described, grid, is_probing=True)
+        bands = await typed_bands(self, described, grid, is_probing=True)
+        return (described.image if mode == "none" else described.image.through_computing()), bands
 
     async def _transient_plan(
-        self, image: ImageLike, grid: PixelGrid, tile: tuple[int, int] | None
-    ) -> tuple[Image, Plan]:
+        self, image: SubjectLike, grid: PixelGrid, tile: tuple[int, int] | None, mask: MaskOptions | None
+    ) -> tuple[Subject, Plan]:
         fetch = self.options if tile is None else self.options.model_copy(update={"tile": tile})
         store = StoreOptions(chunk=1 if tile else 256)
-        named, bands = await self._described(image, grid)
-        return named, plan_for(named, grid, bands, store=store, fetch=fetch, output=None)
+        subject, bands = await self._described(image, grid, mask)
+        # Whatever the mode says of one mask for all: in memory each band has its own.
+        each = mask.model_copy(update={"per_band": True}) if mask is not None and mask.mode == "band" else mask
+        masking = masking_of(each, bands)
+        return subject, plan_for(subject, grid, bands, store=store, fetch=fetch, output=None, masking=masking)
 
     @staticmethod
     def _require_all(failures: list[Failure], report: Report | None = None) -> None:

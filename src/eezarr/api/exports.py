@@ -1,15 +1,24 @@
-"""Exports and the operations that carry them out: started once, watched with patience, cancelled when asked."""
+"""Exports and the operations that carry them out: started once, watched with patience, cancelled when asked.
+
+Law of watching: a look is a request like any other, so it passes the gate and holds one of its slots while it is out.
+The service is let keep an answer back (`operations.wait`) only while nothing else is out, for 10 s at the most: a fetch
+that begins meanwhile goes without one slot for so long, once. Otherwise the wait is here, without a slot, and the look
+is short. Looks never come twice as fast as their schedule, however early the service answers.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from eezarr.api.connection import Connection
 from eezarr.earthengine import operations
 from eezarr.earthengine.exporting import start_export
-from eezarr.errors import Retryable, ServiceRefusal, Throttled, Unreachable
+from eezarr.errors import AccessDenied, Retryable, ServiceRefusal, Throttled, Unreachable
+from eezarr.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -30,6 +39,10 @@ _LOOKS_S = (0.0, 1.0, 4.0, 10.0)
 FIRST_LOOK_S = 0.5
 LONGEST_LOOK_S = 30.0
 """Between two looks at an operation: it doubles from the first to the longest. Exports take minutes to hours."""
+LONGEST_POLL_S = 10.0
+"""How long the service may keep an answer back, and so hold a slot; also far below any proxy's patience."""
+_POLL_SLACK_S = 20.0
+"""For the gate's own pauses and the way there and back."""
 
 
 class Exports(Connection):
@@ -126,8 +139,8 @@ class Exports(Connection):
     ) -> Operation:
         """Return an operation once it is over, well or not; `Operation.require_success` tells which.
 
-        Looks are far apart (half a second at first, 30 s at the most), so that a wait of hours costs no quota. To stop
-        waiting, cancel the task: the operation runs on.
+        Looks are far apart (half a second at first; 10 s where the service tells of the end itself, else 30 s), so that
+        a wait of hours costs no quota. To stop waiting, cancel the task: the operation runs on.
 
         Args:
             operation: Its name or id.
@@ -136,14 +149,37 @@ class Exports(Connection):
         Raises:
             EezarrError: If it cannot be looked at.
         """
-        wait_s = FIRST_LOOK_S
-        while True:
-            seen = await self.get_operation(operation)
+        seen, pause_s, is_polling = await self.get_operation(operation), FIRST_LOOK_S, True
+        on_look(seen)
+        while not seen.is_done:
+            polled: Operation | None = None
+            if is_polling and self._open().asker.gate.in_flight == 0:
+                polled = await self._poll(operation, min(pause_s, LONGEST_POLL_S))
+                is_polling = polled is not None
+            if polled is None:
+                await self._sleep(pause_s)
+                polled = await self.get_operation(operation)
+            seen, pause_s = polled, min(2 * pause_s, LONGEST_LOOK_S)
             on_look(seen)
-            if seen.is_done:
-                return seen
-            await self._sleep(wait_s)
-            wait_s = min(2 * wait_s, LONGEST_LOOK_S)
+        return seen
+
+    async def _poll(self, operation: str, timeout_s: float) -> Operation | None:
+        """Return what the service answers when the operation is over or the time is.
+
+        None if it does not keep the answer back: no such method, a proxy in between that cuts silence, or an answer in
+        less than half the time. It is asked once, as it is not needed: `operations.get` tells what is wrong.
+        """
+        clock = asyncio.get_running_loop().time
+        link, start_s = self._open(), clock()
+        once = replace(link.asker, policy=RetryPolicy(attempts=1, deadline_s=timeout_s + _POLL_SLACK_S))
+        try:
+            answer = await once.ask(
+                f"operations.wait {operation}",
+                lambda: operations.wait_operation(link.service, operation, timeout_s=timeout_s),
+            )
+        except (AccessDenied, Retryable, ServiceRefusal):
+            return None
+        return answer.value if answer.value.is_done or clock() - start_s >= timeout_s / 2 else None
 
     async def _started(self, request: ExportRequest, since: datetime) -> Operation:
         """Return the operation that a request started whose answer was lost."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from eezarr.earthengine.image import ImageLike
     from eezarr.grid.region import Region
 
-__all__ = ["frame_corner", "frame_image", "frame_region"]
+__all__ = ["frame_corner", "frame_image", "frame_region", "lon_lat_box"]
 
 _LON_LAT = "EPSG:4326"
 
@@ -80,6 +80,18 @@ async def frame_image(
     if size is not None and (crs is None or canonical_crs(crs) == native.crs) and native.is_axis_aligned:
         return _divided(native.crs, native.bounds, size)
     return frame_region(native.footprint(), crs=crs or native.crs, size=size, scale=scale)
+
+
+def lon_lat_box(region: Region, region_crs: str) -> tuple[float, float, float, float]:
+    """Return the box around a region: west, south, east, north in degrees.
+
+    Raises:
+        InvalidInput: If the region is invalid, or crosses the antimeridian.
+    """
+    # A ten-thousandth of a metre or so.
+    box = region_extent(rings_of(region, region_crs), canonical_crs(region_crs), _LON_LAT, tolerance=1e-9)
+    assert box is not None, "without a clip every region has an extent"
+    return box.min_x, box.min_y, box.max_x, box.max_y
 
 
 def _divided(crs: str, box: Bounds, size: int) -> PixelGrid:

@@ -11,8 +11,8 @@ from eezarr.api.resolving import resolve
 from eezarr.config import Job
 
 if TYPE_CHECKING:
-    from eezarr.earthengine import Image
     from eezarr.earthengine.auth import Credentials
+    from eezarr.earthengine.source import Subject
     from eezarr.events import Observer
     from eezarr.outputs.report import Report
     from eezarr.plan import Plan
@@ -41,7 +41,8 @@ class JobPlan:
     """A job, resolved, and what it will take."""
 
     job: Job
-    image: Image
+    subject: Subject
+    """What is read: an image or a cube."""
     plan: Plan
     estimate: Estimate
 
@@ -63,7 +64,7 @@ async def resolve_job(job: Job, *, credentials: Credentials | Path | str | None 
     """
     async with Client(project=job.project, credentials=credentials, options=job.fetch) as client:
         resolved = await resolve(job, client, is_probing=False)
-    return JobPlan(job=job, image=resolved.image, plan=resolved.plan, estimate=_estimate(resolved.plan, job))
+    return JobPlan(job=job, subject=resolved.subject, plan=resolved.plan, estimate=_estimate(resolved.plan, job))
 
 
 async def run_job(
@@ -85,16 +86,16 @@ async def run_job(
     """
     async with Client(project=job.project, credentials=credentials, options=job.fetch, observe=observe) as client:
         resolved = await resolve(job, client, is_probing=True)
-        return await client.fetch_plan(resolved.image, resolved.plan, job.output, overwrite=overwrite, repair=repair)
+        return await client.fetch_plan(resolved.subject, resolved.plan, job.output, overwrite=overwrite, repair=repair)
 
 
 def _estimate(plan: Plan, job: Job) -> Estimate:
     """Rounds of concurrent requests, each as long as its base and its pixels, but no faster than the rate admits."""
-    slots = min(job.fetch.max_concurrency, plan.tile_count)
-    busy_s = plan.tile_count * REQUEST_S + plan.pixel_bytes / 1e6 * MEGABYTE_S
+    slots = min(job.fetch.max_concurrency, plan.wanted_count)
+    busy_s = plan.wanted_count * REQUEST_S + plan.pixel_bytes / 1e6 * MEGABYTE_S
     return Estimate(
-        requests=plan.tile_count,
+        requests=plan.wanted_count,
         pixel_bytes=plan.pixel_bytes,
         largest_request_bytes=plan.largest_request_bytes,
-        seconds=max(busy_s / slots, plan.tile_count / job.fetch.max_requests_per_second),
+        seconds=max(busy_s / slots, plan.wanted_count / job.fetch.max_requests_per_second),
     )

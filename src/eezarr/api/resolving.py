@@ -7,58 +7,104 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from eezarr.api.describing import describe, typed_bands
+from eezarr.api.framing import lon_lat_box
+from eezarr.api.series import cube_bands, list_series, most_steps, require_one_lattice
+from eezarr.config import ImageOptions
 from eezarr.earthengine import Image
+from eezarr.earthengine.collection import Cube
 from eezarr.errors import EezarrError, InvalidInput
-from eezarr.grid import PixelGrid, Shape2D, crop_native
-from eezarr.plan import Budget, LayoutRequest, RequestLimits, make_plan
+from eezarr.grid import Coverage, PixelGrid, Shape2D, crop_native
+from eezarr.plan import NO_MASKING, Budget, LayoutRequest, Masking, RequestLimits, make_masking, make_plan
 from eezarr.store import recorded_tiling
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from eezarr.api.client import Client
     from eezarr.api.describing import DescribedImage
-    from eezarr.config import FetchOptions, GridOptions, Job, LimitOptions, PixelJob, StoreOptions
+    from eezarr.config import (
+        FetchOptions,
+        GridOptions,
+        Job,
+        JobFile,
+        LimitOptions,
+        MaskOptions,
+        OneImage,
+        PixelJob,
+        StoreOptions,
+    )
+    from eezarr.earthengine.collection import CommonBands
+    from eezarr.earthengine.series import ImageCollection
+    from eezarr.earthengine.source import Subject
     from eezarr.grid.region import Region
     from eezarr.plan import Band, Plan
 
-__all__ = ["ResolvedJob", "image_of", "plan_for", "resolve", "resolve_pixels"]
+__all__ = ["ResolvedJob", "image_of", "masking_of", "plan_for", "resolve", "resolve_pixels", "resolve_series"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedJob:
     """A job of which nothing is left to find out."""
 
-    image: Image
+    subject: Subject
     """What is read; its bands are named."""
     plan: Plan
 
 
 async def resolve(job: Job, client: Client, *, is_probing: bool) -> ResolvedJob:
-    """Return the job's image and plan, from metadata.
+    """Return what a job reads and its plan, from metadata.
 
     Args:
         job: What is to be done.
         client: Asks.
-        is_probing: Whether one pixel of an expression may be asked for, to learn the types of its bands.
+        is_probing: Whether one pixel of what is computed may be asked for, to learn the types of its bands.
 
     Raises:
-        InvalidInput: If the job cannot be: no such file, an empty region, one outside the asset.
+        InvalidInput: If the job cannot be: no such file, an empty region, one outside the asset, images that differ.
         ServiceRefusal: If the service knows no such asset, band or function.
     """
-    described, grid = await resolve_pixels(job, client)
-    bands = await typed_bands(client, described, grid, is_probing=is_probing)
-    plan = plan_for(described.image, grid, bands, store=job.store, fetch=job.fetch, output=job.output)
-    return ResolvedJob(image=described.image, plan=plan)
+    region, mode = _region(job), job.mask.mode
+    subject: Subject
+    if job.collection is not None and job.collection.group != "all":
+        cube, common, grid = await _resolve_cube(job, client, region)
+        subject, bands = cube, await cube_bands(client, cube, common, grid, mode=mode, is_probing=is_probing)
+    else:
+        described, grid = await resolve_pixels(job, client)
+        subject, bands = described.image, await typed_bands(client, described, grid, is_probing=is_probing)
+    coverage = None if region is None else Coverage.of(region, job.grid.region_crs, grid)
+    plan = plan_for(
+        subject,
+        grid,
+        bands,
+        store=job.store,
+        fetch=job.fetch,
+        output=job.output,
+        masking=masking_of(job.mask, bands),
+        coverage=coverage,
+        is_clipped=job.grid.clip and coverage is not None,
+    )
+    return ResolvedJob(subject=subject, plan=plan)
 
 
 async def resolve_pixels(job: PixelJob, client: Client) -> tuple[DescribedImage, PixelGrid]:
-    """Return the job's image and its grid, from metadata; see `resolve`."""
-    image, region = image_of(job), _region(job)
-    described = await describe(client, image)
+    """Return the one image of a job and its grid, from metadata; see `resolve`."""
+    region = _region(job)
+    if job.collection is not None:
+        cube, _, grid = await _resolve_cube(job, client, region)
+        return await describe(client, _one_image(cube)), grid
+    assert job.image is not None, "a job has an image or a collection"
+    described = await describe(client, image_of(job.image, job))
+    if job.mask.mode != "none":
+        if job.image.method == "getPixels":
+            raise InvalidInput(
+                'method = "getPixels" has no masks.', hint="Leave the method out: computePixels is used for masks."
+            )
+        described = replace(described, image=described.image.through_computing())
     if job.grid.native is not None:
         return described, _native_grid(described, job.grid, region)
     grid = _own_grid(job.grid, region)
@@ -66,16 +112,64 @@ async def resolve_pixels(job: PixelJob, client: Client) -> tuple[DescribedImage,
     return described, grid
 
 
+async def resolve_series(client: Client, series: ImageCollection, grid: PixelGrid) -> tuple[Cube, CommonBands] | Image:
+    """Return the cube of a series on a grid, or, grouped as `all`, the one image of it."""
+    cube, common = series.assemble(await list_series(client, series, grid.footprint()))
+    return _one_image(cube) if series.group == "all" else (cube, common)
+
+
+async def _resolve_cube(job: PixelJob, client: Client, region: Region | None) -> tuple[Cube, CommonBands, PixelGrid]:
+    options = job.collection
+    assert options is not None
+    series = Image.collection(
+        options.id,
+        start=options.start,
+        end=options.end,
+        filter=options.filter,
+        bands=options.bands,
+        group=options.group,
+        reduce=options.reduce,
+        cast=options.cast,
+        missing=options.missing,
+    )
+    if job.grid.native is None:
+        grid = _own_grid(job.grid, region)
+        cube, common = series.assemble(await list_series(client, series, grid.footprint()))
+        return cube, common, grid
+    place = None if region is None else lon_lat_box(region, job.grid.region_crs)
+    cube, common = series.assemble(await list_series(client, series, place))
+    native = require_one_lattice(common.images, job.grid.native, is_cropped=region is not None)
+    return cube, common, crop_native(native, region, job.grid.region_crs)
+
+
+def _one_image(cube: Cube) -> Image:
+    return Image(graph=cube.step_expression(cube.steps[0]), bands=cube.bands)
+
+
+def masking_of(options: MaskOptions | None, bands: Sequence[Band]) -> Masking:
+    """Return the masking that a job asks for.
+
+    Raises:
+        InvalidInput: If a band's type cannot hold its fill, or a fill is for no band.
+    """
+    if options is None:
+        return NO_MASKING
+    return make_masking(options.mode, bands, fill=options.fill, is_shared=not options.per_band)
+
+
 def plan_for(
-    image: Image,
+    subject: Subject,
     grid: PixelGrid,
     bands: tuple[Band, ...],
     *,
     store: StoreOptions,
     fetch: FetchOptions,
     output: str | None,
+    masking: Masking = NO_MASKING,
+    coverage: Coverage | None = None,
+    is_clipped: bool = False,
 ) -> Plan:
-    """Return the plan of an image on a grid; the store at the output, if it is this plan's, keeps its tiling.
+    """Return the plan of an image or a cube on a grid; the store at the output, if it is this plan's, keeps its tiling.
 
     Raises:
         InvalidInput: If no legal plan exists with these options.
@@ -87,38 +181,54 @@ def plan_for(
         compressor=store.compressor,
         zarr_format=store.format,
     )
-    budget = Budget(concurrency=fetch.max_concurrency, memory_bytes=int(fetch.memory))
-    limits = _limits(image.limits, fetch.limits)
-    tile = None if fetch.tile == "auto" else Shape2D(*fetch.tile)
-    make = partial(make_plan, image_key=image.key, grid=grid, bands=bands, limits=limits, layout=layout, budget=budget)
-    plan = make(tile=tile)
+    make = partial(
+        make_plan,
+        image_key=subject.key,
+        grid=grid,
+        bands=bands,
+        limits=_limits(subject.limits, fetch.limits),
+        layout=layout,
+        budget=Budget(concurrency=fetch.max_concurrency, memory_bytes=int(fetch.memory)),
+        steps=subject.steps if isinstance(subject, Cube) else None,
+        max_steps=_most_steps(subject, bands, masking, fetch) if isinstance(subject, Cube) else None,
+        masking=masking,
+        coverage=coverage,
+        is_clipped=is_clipped,
+    )
+    plan = make(tile=None if fetch.tile == "auto" else Shape2D(*fetch.tile))
     recorded = recorded_tiling(output) if output is not None else None
-    return plan if recorded is None or recorded[0] != plan.fingerprint else make(recorded=recorded[1])
+    return plan if recorded is None or recorded[0] != plan.lineage else make(recorded=recorded[1])
 
 
-def image_of(job: PixelJob) -> Image:
-    """Return the image that a job names.
+def _most_steps(cube: Cube, bands: tuple[Band, ...], masking: Masking, fetch: FetchOptions) -> int:
+    most = most_steps(cube, bands, masking)
+    return most if fetch.steps == "auto" else min(most, fetch.steps)
+
+
+def image_of(options: OneImage, job: JobFile) -> Image:
+    """Return the image that a section of a job names.
 
     Raises:
         InvalidInput: If its file cannot be read, or makes no image.
     """
-    options = job.image
+    bands = options.bands if isinstance(options, ImageOptions) else None
     if options.asset is not None:
-        return Image.asset(options.asset, bands=options.bands, method=options.method)
+        method = options.method if isinstance(options, ImageOptions) else "auto"
+        return Image.asset(options.asset, bands=bands, method=method)
     if options.expression is not None:
         path = job.beside(options.expression)
         try:
-            return Image.expression(path.read_text(encoding="utf-8"), bands=options.bands)
+            return Image.expression(path.read_text(encoding="utf-8"), bands=bands)
         except OSError as error:
             raise InvalidInput(
                 f"The expression {path} cannot be read: {error.strerror or error}.",
                 hint="Give a path beside the job file.",
             ) from error
     assert options.python is not None
-    return Image.expression(_recipe(job, options.python), bands=options.bands)
+    return Image.expression(_recipe(job, options.python), bands=bands)
 
 
-def _recipe(job: PixelJob, recipe: str) -> object:
+def _recipe(job: JobFile, recipe: str) -> object:
     """Run `file.py:function` and return what it returns."""
     file, _, function = recipe.rpartition(":")
     path = job.folder / file

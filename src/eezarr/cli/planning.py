@@ -37,14 +37,17 @@ def print_plan(job: Job, *, as_json: bool, geojson: Path | None) -> None:
 def _facts(planned: JobPlan) -> dict[str, object]:
     plan, estimate = planned.plan, planned.estimate
     return {
-        "image": planned.image.describe(),
-        "method": planned.image.method,
+        "image": planned.subject.describe(),
+        "method": planned.subject.method,
         "grid": plan.grid.to_request(),
         "bands": [{"name": band.name, "dtype": band.dtype} for band in plan.bands],
         "tile": [plan.tile_shape.height, plan.tile_shape.width],
         "bands_per_tile": plan.bands_per_tile,
         "chunk": [plan.layout.chunk.height, plan.layout.chunk.width],
-        "tiles": plan.tile_count,
+        "mask": plan.masking.mode,
+        "steps": None if plan.steps is None else len(plan.steps),
+        "steps_per_request": len(plan.tile(0).steps),
+        "tiles": plan.wanted_count,
         "requests": estimate.requests,
         "bytes": {"pixels": estimate.pixel_bytes, "largest_request": estimate.largest_request_bytes},
         "estimated_seconds": round(estimate.seconds, 1),
@@ -57,16 +60,16 @@ def _facts(planned: JobPlan) -> dict[str, object]:
 def _text(planned: JobPlan, facts: dict[str, object]) -> str:
     plan, estimate = planned.plan, planned.estimate
     a, b, c, d, e, f = tuple(plan.grid.transform)[:6]
-    slots = min(planned.job.fetch.max_concurrency, plan.tile_count)
+    slots = min(planned.job.fetch.max_concurrency, plan.wanted_count)
     rows = [
-        ("image", f"{json.dumps(facts['image'])[:200]} by {planned.image.method}"),
+        ("image", f"{json.dumps(facts['image'])[:200]} by {planned.subject.method}"),
         ("grid", f"{plan.grid.crs[:60]}, {plan.grid.height} rows x {plan.grid.width} columns"),
         ("transform", f"[{a:.15g}, {b:.15g}, {c:.15g}, {d:.15g}, {e:.15g}, {f:.15g}]"),
         ("bands", ", ".join(f"{band.name} {band.dtype}" for band in plan.bands)),
         (
             "tiles",
-            f"{plan.tile_count}: {plan.rows} down, {plan.cols} across, {plan.band_groups} band groups; "
-            f"at most {plan.tile(0).window.shape} pixels",
+            f"{plan.wanted_count}: {plan.rows} down, {plan.cols} across, {plan.band_groups} band groups; "
+            f"at most {plan.tile(0).window.shape} pixels{_dropped(plan)}",
         ),
         (
             "requests",
@@ -80,6 +83,9 @@ def _text(planned: JobPlan, facts: dict[str, object]) -> str:
         ),
         ("output", f"{planned.job.output} ({plan.layout.kind}, chunks of {plan.layout.chunk})"),
     ]
+    if plan.steps is not None:
+        first, last = plan.steps[0].time, plan.steps[-1].time
+        rows.insert(4, ("time steps", f"{len(plan.steps)}, {first:%Y-%m-%d} to {last:%Y-%m-%d}; {_packing(plan)}"))
     if advice := _advice(planned):
         rows.append(("export", advice))
     return "".join(f"{name:<10} {value}\n" for name, value in rows)
@@ -89,8 +95,17 @@ def _advice(planned: JobPlan) -> str | None:
     return export_advice(
         pixels=planned.plan.grid.shape.size,
         seconds=planned.estimate.seconds,
-        is_computed=planned.image.method == "computePixels",
+        is_computed=planned.subject.method == "computePixels",
     )
+
+
+def _packing(plan: Plan) -> str:
+    return f"{len(plan.tile(0).steps)} in a request at the most"
+
+
+def _dropped(plan: Plan) -> str:
+    dropped = plan.tile_count - plan.wanted_count
+    return f"; {dropped} more that the region does not touch are left out" if dropped else ""
 
 
 def _write_footprints(plan: Plan, path: Path) -> None:
@@ -98,13 +113,15 @@ def _write_footprints(plan: Plan, path: Path) -> None:
     try:
         with path.open("w", encoding="utf-8") as file:
             file.write('{"type": "FeatureCollection", "features": [')
+            separator = "\n"
             for tile in plan:
                 feature = {
                     "type": "Feature",
                     "geometry": tile.grid.footprint(),
                     "properties": {"tile": tile.index, "bands": [band.name for band in tile.bands]},
                 }
-                file.write((",\n" if tile.index else "\n") + json.dumps(feature))
+                file.write(separator + json.dumps(feature))
+                separator = ",\n"
             file.write("\n]}\n")
     except OSError as error:
         raise InvalidInput(

@@ -17,12 +17,13 @@ from eezarr.earthengine.image import Image, PixelMethod
 from eezarr.earthengine.names import asset_id, asset_name, project_name
 
 if TYPE_CHECKING:
-    from eezarr.earthengine.client import EarthEngine, PixelSource, PreparedImage
+    from eezarr.earthengine.client import EarthEngine, PreparedImage
     from eezarr.earthengine.exportfiles import GeoTiffOptions, TfRecordOptions
     from eezarr.earthengine.exporting import AssetExport, CloudStorage, Drive, ExportRequest, FileExport
     from eezarr.earthengine.operations import Operation
     from eezarr.earthengine.pixelrequest import PartialGrid, PixelRequest
     from eezarr.earthengine.session import Timeouts
+    from eezarr.earthengine.source import PixelSource
     from eezarr.earthengine.transport import Transport
     from eezarr.earthengine.visualization import Visualization
 
@@ -71,7 +72,7 @@ _LAZY = {
     "Operation": "operations",
     "PartialGrid": "pixelrequest",
     "PixelRequest": "pixelrequest",
-    "PixelSource": "client",
+    "PixelSource": "source",
     "PreparedImage": "client",
     "TfRecordOptions": "exportfiles",
     "Timeouts": "session",

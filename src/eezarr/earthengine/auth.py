@@ -1,7 +1,8 @@
 """Tokens: one refresh for all who wait, ahead of expiry, off the event loop.
 
 google-auth's credentials are synchronous; their refresh runs in a thread, one at a time, and a waiter that is cancelled
-does not take the others' refresh with it. A token appears in the one header it is made for, and nowhere else.
+does not take the others' refresh with it. A token has the scopes that reading takes; a request that takes more asks for
+a token of its own. A token appears in the one header it is made for, and nowhere else.
 
 Source: https://github.com/googleapis/google-auth-library-python/blob/main/google/auth/_helpers.py (225 s),
 google.auth.aio.transport.sessions, whose adapter for synchronous credentials does the same.
@@ -15,15 +16,32 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from datetime import datetime
 
-__all__ = ["SIGN_IN_HINT", "Credentials", "TokenSource"]
+__all__ = ["DRIVE_HINT", "DRIVE_SCOPE", "SIGN_IN_HINT", "Credentials", "TokenSource"]
 
 SIGN_IN_HINT = (
     "Sign in with `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file "
     "(or give one as `credentials`)."
 )
+
+DRIVE_SCOPE = "https://www.googleapis.com/auth/drive"
+"""What starting an export to Drive takes, since 21 July 2025, beside the scopes of any export.
+
+Source: https://developers.google.com/earth-engine/apidocs/export-image-todrive; ee/oauth.py, `SCOPES`
+"""
+
+DRIVE_HINT = (
+    "Give a service account's key, or sign in with the scope: `gcloud auth application-default login --scopes="
+    f"https://www.googleapis.com/auth/earthengine,https://www.googleapis.com/auth/cloud-platform,{DRIVE_SCOPE}`, where "
+    "Google blocks it with `--client-id-file` and an OAuth client of your own; or export to Cloud Storage."
+)
+"""For a person's credentials, whose scopes no program can change; a machine's has those that it was made with.
+
+Google announced that gcloud's own OAuth client no longer gets Drive's scope from 23 June 2025 on; the official client
+goes on asking so. Source: https://github.com/gcpug/nouhau/issues/124; ee/oauth.py, `_load_gcloud_credentials`
+"""
 
 _EARLY_S = 225.0
 """How long before its expiry a token counts as stale: google-auth's own threshold."""
@@ -60,6 +78,7 @@ class TokenSource:
         self._clock = clock
         self._refused: str | None = None
         self._flight: asyncio.Future[None] | None = None
+        self._wider: dict[frozenset[str], TokenSource] = {}
 
     def __repr__(self) -> str:
         return f"TokenSource({type(self._credentials).__name__})"
@@ -68,6 +87,25 @@ class TokenSource:
     def is_anonymous(self) -> bool:
         """Whether requests carry no token."""
         return self._credentials is None
+
+    def widened(self, scopes: Collection[str]) -> TokenSource:
+        """Return the source of tokens that have these scopes, too, with a refresh of its own; always the same one.
+
+        It is this one if there is nothing to add, or nothing can be: a person's scopes are settled at the sign-in. Then
+        the service decides.
+
+        Args:
+            scopes: Addresses of scopes.
+        """
+        if self._credentials is None or not scopes:
+            return self
+        wanted = frozenset(scopes)
+        if wanted not in self._wider:
+            from eezarr.earthengine import googleauth  # noqa: PLC0415  (imported already by whoever made credentials)
+
+            wider = googleauth.widened(self._credentials, wanted)
+            self._wider[wanted] = self if wider is self._credentials else TokenSource(wider, clock=self._clock)
+        return self._wider[wanted]
 
     async def token(self) -> str:
         """Return the token, refreshed if it is stale or was refused; empty if anonymous.

@@ -1,4 +1,4 @@
-"""Earth Engine's REST methods, one attempt each, and the source that answers tiles.
+"""Earth Engine's REST methods, one attempt each.
 
 Retries, pacing and concurrency are the engine's. What is constant over a plan's tiles is encoded once.
 """
@@ -31,13 +31,14 @@ if TYPE_CHECKING:
     from eezarr.earthengine.auth import Credentials
     from eezarr.earthengine.catalogue import AssetInfo
     from eezarr.earthengine.compression import GzipMode
+    from eezarr.earthengine.expression import Expression
     from eezarr.earthengine.image import Image
     from eezarr.earthengine.session import Timeouts
     from eezarr.grid import PixelGrid
     from eezarr.plan import Band, Tile
     from eezarr.protocols import Buffer, Pixels
 
-__all__ = ["EarthEngine", "PixelSource", "PreparedImage"]
+__all__ = ["EarthEngine", "PreparedImage"]
 
 _VERSION = "v1"
 _MAX_RAW_BYTES = 64 << 20
@@ -57,6 +58,8 @@ class PreparedImage:
     """The request body but for the grid and the bands."""
     is_computed: bool
     """Whether the service computes it, and so may be silent for minutes."""
+    is_packed: bool = False
+    """Whether its bands are what a request asks for, all of them, in order: then they need not be named."""
 
 
 class EarthEngine:
@@ -206,6 +209,16 @@ class EarthEngine:
             template = PixelTemplate(constant, expression=image.graph)
         return PreparedImage(path=path, template=template, is_computed=image.graph is not None)
 
+    def prepare_packed(self, expression: Expression) -> PreparedImage:
+        """Return a packed expression made ready for many requests; its bands are all asked for.
+
+        Raises:
+            InvalidInput: If it is longer than a request may be.
+        """
+        template = PixelTemplate(self.constant | {"fileFormat": "NPY"}, expression=expression)
+        path = f"/{_VERSION}/{self.parent}/image:computePixels"
+        return PreparedImage(path=path, template=template, is_computed=True, is_packed=True)
+
     async def read_tile(self, image: PreparedImage, tile: Tile, buffer: Buffer) -> Pixels:
         """Return a tile's pixels, received into the buffer, as a view of it.
 
@@ -221,7 +234,7 @@ class EarthEngine:
             EezarrError: `Retryable` if asking again can help, `TooHeavy` if a smaller tile can, others are final.
         """
         bands = tile.wire_bands
-        body = image.template.body(tile.grid, [band.name for band in bands])
+        body = image.template.body(tile.grid, None if image.is_packed else [band.name for band in bands])
         length = await self.transport.receive(image.path, body, buffer, is_computed=image.is_computed)
         return decode_pixels(buffer, length, bands=bands, shape=tile.window.shape)
 
@@ -267,30 +280,6 @@ class EarthEngine:
         if grid is None:
             raise InvalidInput(f"{asset.id} has no pixel grid of its own.", hint="Give the grid that it is read on.")
         return grid.window(Window(row=0, col=0, height=1, width=1))
-
-
-class PixelSource:
-    """An image at a service: answers tiles with pixels (`Source`).
-
-    Args:
-        service: Who is asked.
-        image: What is read.
-
-    Raises:
-        InvalidInput: If its expression is longer than a request may be.
-    """
-
-    def __init__(self, service: EarthEngine, image: Image) -> None:
-        self._service = service
-        self._image = service.prepare(image)
-
-    async def read(self, tile: Tile, buffer: Buffer) -> Pixels:
-        """Ask once, receive into the buffer, and return a view of it; the view dies with the buffer's next use.
-
-        Raises:
-            EezarrError: `Retryable` if asking again can help, `TooHeavy` if a smaller tile can, others are final.
-        """
-        return await self._service.read_tile(self._image, tile, buffer)
 
 
 def _middle(grid: PixelGrid) -> PixelGrid:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import functools
 import itertools
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +46,17 @@ _DTYPES = {
     },
 }
 """Type text of an NPY field -> NumPy name."""
+
+_ESCAPE = r"""\\(?:[\\'"nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U00(?:0[0-9a-f]|10)[0-9a-f]{4})"""
+_LITERALS = re.compile(
+    r"(?:[\s(){}\[\]:,]|True|False|-?[0-9]++(?:\.[0-9]++)?+"
+    rf"""|(?:'(?:[^'\\\n]|{_ESCAPE})*+'|"(?:[^"\\\n]|{_ESCAPE})*+")(?!['"]))*+"""
+)
+"""All that a header may consist of: what `repr` writes of texts, numbers, truth, tuples, lists and dicts.
+
+Python's parser warns of other texts (`'\\d'`, `1if`), and a warning is printed, raised or ignored as the program says.
+No quote follows a text: three of them would begin another kind of text.
+"""
 
 _HINT = "If it goes on, check that `api_url` names an Earth Engine and no proxy rewrites bodies."
 
@@ -120,6 +132,8 @@ def _split_header(body: memoryview) -> tuple[int, str]:
 @functools.lru_cache(maxsize=16)
 def _parse_header(text: str) -> tuple[tuple[tuple[str, str], ...], Shape2D]:
     """Return (name, dtype) of each field, and the shape; cached, as all full tiles of a plan share one header."""
+    if not _LITERALS.fullmatch(text):
+        raise _bad(f"has a header that cannot be read: {text[:80]!r}")
     try:
         header = ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eezarr.earthengine.address import HIGH_VOLUME_URL, Address
-from eezarr.earthengine.auth import SIGN_IN_HINT, TokenSource
+from eezarr.earthengine.auth import DRIVE_HINT, DRIVE_SCOPE, SIGN_IN_HINT, TokenSource
 from eezarr.earthengine.client import EarthEngine
 from eezarr.earthengine.credentials import credentials_origin, find_credentials, find_project, project_origin
 from eezarr.earthengine.session import Call, Session, Timeouts
@@ -39,7 +39,6 @@ _USABLE = frozenset(
     for name in ("earthengine", "earthengine.readonly", "cloud-platform", "cloud-platform.read-only")
 )
 """Scopes that reading takes. Source: the REST reference of getPixels and computePixels."""
-_DRIVE = "https://www.googleapis.com/auth/drive"
 
 _PROBE = "/v1/projects/earthengine-public/assets/LANDSAT"
 _ONE = {"values": {"0": {"constantValue": 1}}, "result": "0"}
@@ -146,7 +145,7 @@ def _scopes(credentials: Credentials | None) -> list[Finding]:
         return []
     told = getattr(credentials, "granted_scopes", None) or getattr(credentials, "scopes", None)
     if not told:
-        return [_good("scopes", "those of the sign-in, which the credentials do not tell")]
+        return [_good("scopes", f"those of the sign-in, which the credentials do not tell; {_for_drive(credentials)}")]
     scopes = {str(scope) for scope in told}
     if not scopes & _USABLE:
         mend = (
@@ -155,8 +154,15 @@ def _scopes(credentials: Credentials | None) -> list[Finding]:
         )
         text = f"{', '.join(sorted(scopes))[:300]}: none is Earth Engine's"
         return [Finding(subject="scopes", is_good=False, text=text, mend=mend, exit_code=3)]
-    drive = "" if _DRIVE in scopes else " (not drive, which exports to Drive need)"
-    return [_good("scopes", ", ".join(sorted(scope.rpartition("/")[2] for scope in scopes)) + drive)]
+    named = ", ".join(sorted(scope.rpartition("/")[2] for scope in scopes))
+    return [_good("scopes", named if DRIVE_SCOPE in scopes else f"{named}; {_for_drive(credentials)}")]
+
+
+def _for_drive(credentials: Credentials) -> str:
+    """What exports to Drive take beside the scopes that are there."""
+    if callable(getattr(credentials, "with_scopes", None)):
+        return "drive is asked for when an export to Drive is started"
+    return f"exports to Drive take drive. {DRIVE_HINT}"
 
 
 def _quota(project: str, credentials: Credentials | None) -> Finding:

@@ -15,12 +15,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from uuid import uuid4
 
+from eezarr.earthengine.auth import DRIVE_HINT, DRIVE_SCOPE
 from eezarr.earthengine.exportfiles import GeoTiffOptions, TfRecordOptions
 from eezarr.earthengine.expression import parse_expression
 from eezarr.earthengine.names import asset_name
 from eezarr.earthengine.operations import Operation, parse_operation
 from eezarr.earthengine.payload import JsonBody
-from eezarr.errors import InvalidInput
+from eezarr.errors import AccessDenied, InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +49,7 @@ DEFAULT_MAX_PIXELS = 100_000_000
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,60}")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _MAX_DESCRIPTION = 100
+_SCOPES_LACK = re.compile(r"insufficient authentication scopes|ACCESS_TOKEN_SCOPE_INSUFFICIENT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +76,9 @@ class CloudStorage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drive:
-    """A folder in Google Drive; the credentials need Drive's scope, which a service account's usually lack.
+    """A folder in the Google Drive of whoever exports; a service account has a Drive of its own.
 
-    Source: https://developers.google.com/earth-engine/apidocs/export-image-todrive (the scope, since 2025-07-21)
+    The one request that starts the export asks for Drive's scope. A person's credentials have it or not.
     """
 
     prefix: str
@@ -206,7 +208,15 @@ async def start_export(service: EarthEngine, request: ExportRequest) -> Operatio
     """Start an export; one attempt.
 
     Raises:
+        AccessDenied: If it goes to Drive, and the credentials lack the scope and cannot get it.
         EezarrError: As the transport says.
     """
-    body = JsonBody.of(service.constant | request.body())
-    return parse_operation(await service.transport.call_json("POST", f"/v1/{service.parent}/image:export", body=body))
+    path, body = f"/v1/{service.parent}/image:export", JsonBody.of(service.constant | request.body())
+    is_to_drive = isinstance(request.target, FileExport) and isinstance(request.target.destination, Drive)
+    scopes = (DRIVE_SCOPE,) if is_to_drive else ()
+    try:
+        return parse_operation(await service.transport.call_json("POST", path, body=body, scopes=scopes))
+    except AccessDenied as error:
+        if is_to_drive and _SCOPES_LACK.search(error.message):
+            error.hint = DRIVE_HINT
+        raise

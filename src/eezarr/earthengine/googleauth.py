@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import google.auth
 from google.auth import exceptions
-from google.auth.credentials import with_scopes_if_required
+from google.auth.credentials import Scoped, with_scopes_if_required
 from google.auth.transport.requests import Request
 from google.oauth2.credentials import Credentials as UserCredentials
 
@@ -17,14 +17,18 @@ from eezarr.earthengine.status import clean
 from eezarr.errors import AccessDenied, EezarrError, InvalidInput, Unreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from eezarr.earthengine.auth import Credentials
 
-__all__ = ["load_default", "load_earthengine", "load_file", "refresh", "scoped"]
+__all__ = ["load_default", "load_earthengine", "load_file", "refresh", "scoped", "widened"]
 
 SCOPES = ("https://www.googleapis.com/auth/earthengine", "https://www.googleapis.com/auth/cloud-platform")
-"""What a service account's token is asked for; a user's token has the scopes of its sign-in."""
+"""What a service account's token is asked for: enough to read, to compute, and to export but to Drive.
+
+A user's token has the scopes of its sign-in.
+"""
 
 _EE_CLIENT_ID = "517222506229-vsmmajv00ul0bs7p89v5m89qs8eb9359.apps.googleusercontent.com"
 _EE_CLIENT_SECRET = "RUP0RZ6e0pPhDzsqIJ7KlNd1"  # noqa: S105
@@ -131,6 +135,19 @@ def scoped(credentials: Credentials) -> Credentials:
     """
     _typed(credentials)
     return _typed(with_scopes_if_required(credentials, list(SCOPES)))  # type: ignore[no-untyped-call]
+
+
+def widened(credentials: Credentials, scopes: Collection[str]) -> Credentials:
+    """Return a copy of the credentials with these scopes, too; themselves if they have them, or cannot have others.
+
+    Service accounts, impersonated ones and workload identities can; to those that do not tell what they have, ours are
+    given, too. A program that chose fewer scopes and asks for what takes more asks for the scope by that.
+    """
+    if not isinstance(credentials, Scoped):
+        return credentials
+    known = tuple(credentials.scopes or SCOPES)
+    added = sorted(set(scopes) - set(known))
+    return _typed(credentials.with_scopes([*known, *added])) if added else credentials  # type: ignore[no-untyped-call]
 
 
 def _typed(credentials: object) -> Credentials:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from eezarr.earthengine.expression import Expression, Serializable, load_expression, parse_expression, select
+from eezarr.earthengine.listing import ImageQuery
 from eezarr.earthengine.names import asset_name
+from eezarr.earthengine.series import ImageCollection, casts_of
 from eezarr.errors import InvalidInput
 from eezarr.plan import COMPUTE_PIXELS_LIMITS, GET_PIXELS_LIMITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from eezarr.earthengine.collection import Grouping, Missing, Reduction
+    from eezarr.earthengine.listing import Moment
+    from eezarr.earthengine.places import Place
     from eezarr.plan import RequestLimits
 
 __all__ = ["Image", "ImageLike", "PixelMethod"]
@@ -80,6 +85,48 @@ class Image:
         """
         return cls(graph=parse_expression(expression), bands=_listed(bands))
 
+    @staticmethod
+    def collection(
+        collection: str,
+        *,
+        start: Moment | None = None,
+        end: Moment | None = None,
+        region: Place | None = None,
+        filter: str | None = None,  # noqa: A002 - the REST API's own name
+        bands: Iterable[str] | None = None,
+        group: Grouping = "none",
+        reduce: Reduction = "mosaic",
+        cast: Mapping[str, str] | None = None,
+        missing: Missing = "error",
+    ) -> ImageCollection:
+        """Return a time series: images of a collection, or groups of them, as time steps.
+
+        Args:
+            collection: Asset id or resource name of the collection.
+            start: Images that start then or later; without a zone UTC.
+            end: Images that start before then.
+            region: Images that meet (lon, lat), (west, south, east, north) or GeoJSON; default: the grid's ground.
+            filter: What their properties must be, such as `CLOUDY_PIXEL_PERCENTAGE < 20`.
+            bands: Bands in the order wanted; None: those of the first image.
+            group: Which images are one time step: `none`, each its own; those of a `solar_day`, `day`, `month` or
+                `year`; or `all`, which makes one image without time.
+            reduce: How a group becomes one image: `mosaic`, `median`, `mean`, `min` or `max`.
+            cast: NumPy types by band that bands are cast to in every image, where they differ.
+            missing: What becomes of images that lack a band: `error`, `skip`, or `mask`, which needs a mask mode.
+
+        Raises:
+            InvalidInput: If a time or the region cannot be read, or the rest cannot be.
+        """
+        return ImageCollection(
+            name=asset_name(collection),
+            query=ImageQuery(start=start, end=end, region=region, filter=filter, is_by_start=True),
+            bands=_listed(bands),
+            group=group,
+            reduce=reduce,
+            cast=casts_of(cast),
+            missing=missing,
+        )
+
     @classmethod
     def of(cls, image: ImageLike) -> Image:
         """Return an image as it is, and the image of an `ee.Image`.
@@ -104,12 +151,20 @@ class Image:
         whole = self.graph or load_expression(self.asset_name or "")
         return whole if self.bands is None else select(whole, self.bands)
 
+    def through_computing(self) -> Image:
+        """Return the same image, read by computePixels: what masks need, which getPixels has not.
+
+        Raises:
+            InvalidInput: If the asset's name is none.
+        """
+        return self if self.graph is not None else replace(self, graph=load_expression(self.asset_name or ""))
+
     @property
     def limits(self) -> RequestLimits:
         """What one request of its method may hold, unless configured otherwise."""
         return GET_PIXELS_LIMITS if self.graph is None else COMPUTE_PIXELS_LIMITS
 
-    def describe(self) -> dict[str, str]:
+    def describe(self) -> dict[str, object]:
         """Return what is read, for provenance and reports: the asset's name or the expression, and the method."""
         if self.asset_name is not None:
             return {"asset": self.asset_name, "method": self.method}

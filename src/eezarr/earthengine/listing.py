@@ -73,6 +73,8 @@ class ImageQuery:
     """Images that meet it: (lon, lat), (west, south, east, north) or GeoJSON."""
     filter: str | None = None
     """What their properties must be, such as `CLOUDY_PIXEL_PERCENTAGE < 10 AND MGRS_TILE = "10SEG"`."""
+    is_by_start: bool = False
+    """Whether `listAssets`, too, is asked for images that start before the end, as `ee`'s `filterDate` chooses them."""
 
     def __post_init__(self) -> None:
         start, end = self.start and _moment(self.start), self.end and _moment(self.end)
@@ -91,7 +93,7 @@ class ImageQuery:
             return {name: value for name, value in found.items() if value}
         terms = [f"({term})" if re.search(r"\bOR\b", term) else term for term in terms]
         terms += [f'startTime >= "{start}"'] if start else []
-        terms += [f'endTime < "{end}"'] if end else []
+        terms += [f'{"startTime" if self.is_by_start else "endTime"} < "{end}"'] if end else []
         # The geometry is text within text: the service wants single quotes inside, as the official client writes them.
         terms += ['intersects("{}")'.format(shape.replace('"', "'"))] if shape else []
         return {"filter": " AND ".join(terms)} if terms else {}

@@ -33,6 +33,7 @@ __all__ = [
     "list_operations",
     "operation_name",
     "parse_operation",
+    "wait_operation",
 ]
 
 OperationState: TypeAlias = Literal["PENDING", "RUNNING", "CANCELLING", "SUCCEEDED", "CANCELLED", "FAILED"]
@@ -187,6 +188,18 @@ async def get_operation(service: EarthEngine, operation: str) -> Operation:
     """
     path = f"/v1/{operation_name(operation, service.parent)}"
     return parse_operation(await service.transport.call_json("GET", path))
+
+
+async def wait_operation(service: EarthEngine, operation: str, *, timeout_s: float) -> Operation:
+    """Return an operation when it is over, or as it is when the time is (`operations.wait`); one attempt.
+
+    The service does its best only: it may answer at once. The time must be below the silence that is borne, a minute.
+
+    Raises:
+        EezarrError: `ServiceRefusal` if there is none, or no such method; else as the transport says.
+    """
+    path, body = f"/v1/{operation_name(operation, service.parent)}:wait", JsonBody.of({"timeout": f"{timeout_s:.3f}s"})
+    return parse_operation(await service.transport.call_json("POST", path, body=body))
 
 
 async def list_operations(service: EarthEngine, *, page_size: int = 500, token: str = "") -> OperationPage:

@@ -23,7 +23,7 @@ from eezarr.earthengine.status import classify
 from eezarr.errors import BadBody
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
     import aiohttp
 
@@ -103,6 +103,7 @@ class Transport:
         query: Mapping[str, str] | None = None,
         body: JsonBody | None = None,
         is_computed: bool = False,
+        scopes: Collection[str] = (),
     ) -> dict[str, object]:
         """Return the JSON object that a metadata call answers.
 
@@ -112,12 +113,13 @@ class Transport:
             query: Query parameters.
             body: JSON to send.
             is_computed: Whether the service may compute for minutes before it answers.
+            scopes: What the token must be good for beside reading; asked for where the identity lets one ask.
 
         Raises:
             EezarrError: As `classify` and `translated` say; `BadBody` if it is no JSON object, or over 64 MiB.
         """
         call = self._call(method, path, body, query=query, is_computed=is_computed)
-        text = await self._whole(call, _MAX_JSON_BYTES)
+        text = await self._whole(call, _MAX_JSON_BYTES, self._tokens.widened(scopes))
         if len(text) > _THREADED_JSON_BYTES:
             return await asyncio.to_thread(_parse, text, str(call))
         return _parse(text, str(call))
@@ -136,7 +138,7 @@ class Transport:
         call = self._call("POST", path, body, is_computed=is_computed)
         clock = asyncio.get_running_loop().time
         start_s = clock()
-        async with self._answer(call) as response:
+        async with self._answer(call, self._tokens) as response:
             first_byte_s = clock()
             is_gzip = bodies.check_encoding(response, is_gzip_asked=call.is_gzip)
             stall_s = self._timeouts.stall_s
@@ -163,7 +165,7 @@ class Transport:
             EezarrError: As `classify` and `translated` say; `BadBody` if the body is longer than `max_bytes`.
         """
         method: HttpMethod = "GET" if body is None else "POST"
-        return await self._whole(self._call(method, path, body, is_computed=is_computed), max_bytes)
+        return await self._whole(self._call(method, path, body, is_computed=is_computed), max_bytes, self._tokens)
 
     def _call(
         self,
@@ -183,22 +185,22 @@ class Transport:
             is_gzip=self._compression.is_asked,
         )
 
-    async def _whole(self, call: Call, max_bytes: int) -> bytes:
-        async with self._answer(call) as response:
+    async def _whole(self, call: Call, max_bytes: int, tokens: TokenSource) -> bytes:
+        async with self._answer(call, tokens) as response:
             is_gzip = bodies.check_encoding(response, is_gzip_asked=call.is_gzip)
             stall_s = self._timeouts.stall_s
             with translated(self._address.host, silence_s=stall_s):
                 return await bodies.receive_bytes(response, max_bytes=max_bytes, is_gzip=is_gzip, stall_s=stall_s)
 
     @contextlib.asynccontextmanager
-    async def _answer(self, call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _answer(self, call: Call, tokens: TokenSource) -> AsyncIterator[aiohttp.ClientResponse]:
         """Give an answer with status 200; a refused token is exchanged for a new one, once."""
-        token = await self._tokens.token()
+        token = await tokens.token()
         response = await self._session.send(call, token)
         if response.status == 401 and token:
             response.close()
-            self._tokens.invalidate(token)
-            token = await self._tokens.token()
+            tokens.invalidate(token)
+            token = await tokens.token()
             response = await self._session.send(call, token)
         try:
             await self._check(call, response, token)

@@ -77,14 +77,19 @@ class Computed:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MaskOf:
-    """The mask itself, float32 0 or 1, masked nowhere."""
+    """The mask itself, float32 0 or 1; masked outside the footprint, if there is one."""
 
     of: Pixels
+    footprint: Pixels | None
 
     def read(self, grid: Grid, run: Run) -> Plane:
         """Answer the plane on a grid."""
         valid = run.plane(self.of, grid).valid
-        return Plane(values=valid.astype(np.float32), valid=np.ones_like(valid))
+        known = np.ones_like(valid)
+        if self.footprint is not None:
+            # A coarse pixel is valid if a part of it is; the footprint is told by one point of it.
+            known = valid | run.plane(self.footprint, grid).valid
+        return Plane(values=valid.astype(np.float32), valid=known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -196,9 +196,15 @@ class Emulator:
             self._service.counters.requests["unknown", "404"] += 1
             return web.Response(status=404, body=page, content_type="text/html", charset="utf-8")
         route, name = found
-        if route.kind == "open":
-            return await self._control.answer(request, route)
-        return await self._service.answer(request, route, name)
+        try:
+            if route.kind == "open":
+                return await self._control.answer(request, route)
+            return await self._service.answer(request, route, name)
+        except ConnectionError:
+            if request.transport is not None and not request.transport.is_closing():
+                raise
+            # The client has left: aiohttp drops an answer without a word, but logs an error as the server's own.
+            return web.Response()
 
 
 def _synthetic_world() -> World:

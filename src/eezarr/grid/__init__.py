@@ -1,5 +1,6 @@
 """Pixel grids: what they are, and how a region, a resolution or an asset becomes one."""
 
+from eezarr.grid.coverage import Coverage
 from eezarr.grid.crs import canonical_crs, crs_wkt, parse_crs
 from eezarr.grid.lattice import Align, Bounds
 from eezarr.grid.model import PixelGrid, Shape2D, Window
@@ -8,6 +9,7 @@ from eezarr.grid.native import crop_native, footprints_overlap
 __all__ = [
     "Align",
     "Bounds",
+    "Coverage",
     "PixelGrid",
     "Shape2D",
     "Window",

@@ -19,7 +19,7 @@ from eezarr.grid.crs import parse_crs
 if TYPE_CHECKING:
     from eezarr.grid.crs import Points
 
-__all__ = ["Region", "rings_of"]
+__all__ = ["Region", "full_turn", "polygons_of", "rings_of"]
 
 Region: TypeAlias = Sequence[float] | Mapping[str, object]
 """(west, south, east, north), or a GeoJSON geometry, Feature or FeatureCollection of polygons."""
@@ -36,16 +36,34 @@ def rings_of(region: Region, region_crs: str) -> list[Points]:
     Raises:
         InvalidInput: If the region is no box or polygons, is empty, or is not on the Earth.
     """
-    crs = parse_crs(region_crs)
-    turn = round(2 * math.pi / float(crs.axis_info[0].unit_conversion_factor), 9) if crs.is_geographic else None
+    return [ring for polygon in polygons_of(region, region_crs) for ring in polygon]
+
+
+def polygons_of(region: Region, region_crs: str) -> list[list[Points]]:
+    """Return the rings of a region as `rings_of` does, but by polygon: first the outer one, then the holes.
+
+    Raises:
+        InvalidInput: If the region is no box or polygons, is empty, or is not on the Earth.
+    """
+    turn = full_turn(region_crs)
     if isinstance(region, Mapping):
         _check_declared_crs(region, region_crs)
-        rings = [_ring(ring) for polygon in _polygons(region) for ring in _items(polygon)]
+        polygons = [[_ring(ring) for ring in _items(polygon)] for polygon in _polygons(region)]
     else:
-        rings = [_box(region, turn)]
+        polygons = [[_box(region, turn)]]
+    rings = [ring for polygon in polygons for ring in polygon]
     if not rings:
         raise InvalidInput("The region holds no polygon.", hint=_SHAPE_HINT)
-    return rings if turn is None else _on_earth(rings, turn)
+    if turn is None:
+        return polygons
+    on_earth = iter(_on_earth(rings, turn))
+    return [[next(on_earth) for _ in polygon] for polygon in polygons]
+
+
+def full_turn(crs: str) -> float | None:
+    """Return what longitude grows by in one turn round the Earth, such as 360; None in a projected CRS."""
+    parsed = parse_crs(crs)
+    return round(2 * math.pi / float(parsed.axis_info[0].unit_conversion_factor), 9) if parsed.is_geographic else None
 
 
 def _box(region: object, turn: float | None) -> Points:

@@ -1,6 +1,6 @@
 """Planning: how a region becomes requests and stored objects. Pure: no I/O, no clock."""
 
-from eezarr.plan.bands import Band, record_dtype
+from eezarr.plan.bands import DTYPES, Band, record_dtype
 from eezarr.plan.fields import MASK_DTYPE, Field, fields_of
 from eezarr.plan.limits import COMPUTE_PIXELS_LIMITS, GET_PIXELS_LIMITS, RequestLimits, accounted_bytes, pixel_cost
 from eezarr.plan.masking import NO_MASKING, Fill, Masking, MaskMode, make_masking
@@ -10,6 +10,7 @@ from eezarr.plan.tiling import Budget, LayoutRequest, Tiling, make_plan
 
 __all__ = [
     "COMPUTE_PIXELS_LIMITS",
+    "DTYPES",
     "GET_PIXELS_LIMITS",
     "MASK_DTYPE",
     "NO_MASKING",

@@ -47,7 +47,7 @@ def make_store(
     specs: Sequence[ArraySpec],
     location: Location,
     *,
-    image_info: Mapping[str, JSON],
+    image_info: Mapping[str, object],
     overwrite: bool,
     now: datetime,
 ) -> JobRecord:
@@ -200,7 +200,7 @@ def _clear(location: Location) -> None:
             location.remove_below(name)
 
 
-def _as_text(image_info: Mapping[str, JSON]) -> str:
+def _as_text(image_info: Mapping[str, object]) -> str:
     try:
         return json.dumps(dict(image_info))
     except (TypeError, ValueError) as error:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from affine import Affine
 
 from eezarr.errors import EezarrError, ForeignStore
-from eezarr.grid import PixelGrid, Shape2D
+from eezarr.grid import Coverage, PixelGrid, Shape2D
 from eezarr.plan import Band, Masking, Plan, Step, StoreLayout, Tiling
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _to_json(record: JobRecord) -> _Object:
             },
             "steps": None if plan.steps is None else [cast("JSON", step.facts) for step in plan.steps],
             "step_starts": list(plan.step_starts),
-            "coverage": None if plan.coverage is None else plan.coverage.to_json(),
+            "coverage": None if plan.coverage is None else cast("JSON", plan.coverage.to_json()),
             "is_clipped": plan.is_clipped,
         },
     }
@@ -161,8 +161,6 @@ def _plan_from_json(facts: _Object) -> Plan:
     a, b, c, d, e, f = (float(cast("float", value)) for value in _array(facts["transform"]))
     grid = PixelGrid(crs=_text(facts["crs"]), transform=Affine(a, b, c, d, e, f), width=width, height=height)
     coverage, steps = facts["coverage"], facts["steps"]
-    if coverage is not None:
-        from eezarr.grid import Coverage
     return Plan(
         image_key=_text(facts["image_key"]),
         grid=grid,

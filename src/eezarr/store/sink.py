@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from eezarr.store.arrays import PixelArray
     from eezarr.store.layout import ArraySpec
     from eezarr.store.location import Location
-    from eezarr.store.metadata import JSON
     from eezarr.store.record import JobRecord
 
 __all__ = ["ZarrSink", "recorded_tiling"]
@@ -77,7 +76,7 @@ class ZarrSink:
         plan: Plan,
         output: str | os.PathLike[str],
         *,
-        image_info: Mapping[str, JSON],
+        image_info: Mapping[str, object],
         now: datetime,
         overwrite: bool = False,
     ) -> Self:

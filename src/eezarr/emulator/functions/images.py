@@ -11,7 +11,7 @@ import numpy as np
 from eezarr.emulator.arguments import Arguments, Function, constant
 from eezarr.emulator.functions.arithmetic import CASTS, cast_band
 from eezarr.emulator.images import DOUBLE, FLOAT, Band, Image, union, unique_names, with_names
-from eezarr.emulator.nodes import Chosen, Computed
+from eezarr.emulator.nodes import Chosen, Computed, Masked
 from eezarr.emulator.raster import EvaluationError
 from eezarr.emulator.values import Date, Value, decode
 
@@ -106,17 +106,35 @@ def slice_bands(arguments: Arguments) -> Value:
 
 
 def cast(arguments: Arguments) -> Value:
-    """Cast named bands, and order them if an order is given."""
+    """Cast named bands; those that are not there are added, masked everywhere, in the order of their names.
+
+    An order, if one is given, must name all bands.
+    """
     image, types = arguments.image("image"), arguments.dictionary("bandTypes")
-    bands = []
-    for band in image.bands:
-        kind = types.get(band.id)
-        name = kind if isinstance(kind, str) else getattr(kind, "dtype", None)
-        if name is not None and str(name) not in CASTS and str(name) not in CASTS.values():
-            arguments.fail(f"Unknown pixel type '{name}'.")
-        bands.append(band if name is None else cast_band(band, _plain_name(str(name))))
+    names = {band: _type_name(arguments, kind) for band, kind in types.items()}
+    bands = [cast_band(band, names[band.id]) if band.id in names else band for band in image.bands]
+    bands += [_transparent(name, names[name]) for name in sorted(names.keys() - set(image.names))]
     image = replace(image, bands=tuple(bands))
-    return replace(image, bands=chosen(image, arguments.items("bandOrder"))) if arguments.has("bandOrder") else image
+    if not arguments.has("bandOrder"):
+        return image
+    order = arguments.strings("bandOrder")
+    if sorted(order) != sorted(image.names):
+        arguments.fail(f"The band order {order} must match the bands of the result: {list(image.names)}.")
+    return replace(image, bands=tuple(image.band(name) for name in order))
+
+
+def _type_name(arguments: Arguments, kind: Value) -> str:
+    """The name of a type that `CASTS` knows."""
+    name = str(kind if isinstance(kind, str) else getattr(kind, "dtype", None))
+    if name not in CASTS and name not in CASTS.values():
+        arguments.fail(f"Unknown pixel type '{name}'.")
+    return _plain_name(name)
+
+
+def _transparent(name: str, kind: str) -> Band:
+    """A band that is masked everywhere."""
+    zero = constant(0, name)
+    return cast_band(replace(zero, pixels=Masked(of=zero.pixels, mask=zero.pixels)), kind)
 
 
 def _plain_name(name: str) -> str:

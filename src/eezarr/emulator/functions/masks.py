@@ -31,11 +31,14 @@ def _masking(arguments: Arguments, image: Image, mask: Image, is_replaced: bool)
 
 
 def mask(arguments: Arguments) -> Value:
-    """Answer the mask as an image, float 0 … 1; with `mask`, the image with that mask instead of its own."""
+    """Answer the mask as an image, float 0 … 1; with `mask`, the image with that mask instead of its own.
+
+    Both keep the footprint: outside it a mask is not 0, it is masked itself.
+    """
     image = arguments.image("image")
     if arguments.has("mask"):
         return _masking(arguments, image, arguments.image("mask"), is_replaced=True)
-    bands = tuple(replace(band.computed(SHARE, MaskOf(of=band.pixels)), footprint=None) for band in image.bands)
+    bands = tuple(band.computed(SHARE, MaskOf(of=band.pixels, footprint=band.footprint)) for band in image.bands)
     return Image(bands=bands, geometry=image.geometry)
 
 

@@ -1,0 +1,119 @@
+"""Time series: which images there are, what they have in common, and the types of what is made of them.
+
+All that can be wrong with a collection is found here, before any pixel is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from eezarr.earthengine import Image
+from eezarr.earthengine.packing import step_bytes
+from eezarr.earthengine.payload import MAX_REQUEST_BYTES
+from eezarr.errors import InvalidInput
+from eezarr.plan import Band
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eezarr.api.client import Client
+    from eezarr.earthengine import AssetInfo
+    from eezarr.earthengine.collection import CommonBands, Cube
+    from eezarr.earthengine.places import Place
+    from eezarr.earthengine.series import ImageCollection
+    from eezarr.grid import PixelGrid
+    from eezarr.plan import Masking, MaskMode
+
+__all__ = ["cube_bands", "list_series", "most_steps", "require_one_lattice"]
+
+_MEASURED_STEPS = 64
+"""Steps whose expressions are measured, those of the longest names: the rest can be little longer."""
+_ROOM_BYTES = 64 << 10
+"""Of a request: its grid, its format, a workload tag."""
+
+_ON_LATTICE_PX = 1e-6
+"""How far two grids' pixels may lie apart and still be the same pixels."""
+
+
+async def list_series(client: Client, series: ImageCollection, place: Place | None) -> list[AssetInfo]:
+    """Return the images of a series that meet a place.
+
+    Images are chosen by when they start, as `ee.ImageCollection.filterDate` chooses them: `listAssets` by itself would
+    leave out those that end after the period does.
+
+    Raises:
+        EezarrError: What the last attempt failed with.
+    """
+    query = series.query if series.query.region is not None else replace(series.query, region=place)
+    return [image async for image in client.query_images(series.name, query)]
+
+
+async def cube_bands(
+    client: Client, cube: Cube, common: CommonBands, grid: PixelGrid, *, mode: MaskMode, is_probing: bool
+) -> tuple[Band, ...]:
+    """Return a cube's bands with their types.
+
+    Metadata is believed where images are read as they are. A reduction has types of its own; where masks are put in,
+    what is asked for is cast to the types that its description says, otherwise one pixel tells them.
+
+    Args:
+        client: Asks.
+        cube: What is read.
+        common: What metadata says of its bands.
+        grid: Where it will be read.
+        mode: What becomes of masked pixels.
+        is_probing: Whether one pixel may be asked for; if not, descriptions are believed.
+    """
+    if cube.applied is None and common.bands is not None:
+        return common.bands
+    image = Image(graph=cube.step_expression(cube.steps[0]), bands=cube.bands)
+    if mode != "none" or not is_probing:
+        described = dict(await client.describe_bands(image))
+        types = [described.get(name) for name in cube.bands]
+        if None not in types:
+            return tuple(Band(name, dtype or "") for name, dtype in zip(cube.bands, types, strict=True))
+    return await client.probe_bands(image, grid)
+
+
+def most_steps(cube: Cube, bands: Sequence[Band], masking: Masking) -> int:
+    """Return how many steps of a cube fit into one request's expression; one at least."""
+    by_length = sorted(range(len(cube.steps)), key=lambda step: -sum(map(len, cube.steps[step].images)))
+    images = cube.images(by_length[:_MEASURED_STEPS])
+    longest = max(step_bytes(image, bands=bands, masking=masking) for image in images.values())
+    return max(1, (MAX_REQUEST_BYTES - _ROOM_BYTES) // longest)
+
+
+def require_one_lattice(images: Sequence[AssetInfo], band: str, *, is_cropped: bool) -> PixelGrid:
+    """Return the native grid that all images' bands of a name lie on, as the first has it.
+
+    Args:
+        images: With bands.
+        band: Whose grid.
+        is_cropped: Whether a region cuts the grid; if not, all images must have the same extent, too.
+
+    Raises:
+        InvalidInput: If an image has another lattice: its pixels would be shifted.
+    """
+    first: PixelGrid | None = None
+    for image in images:
+        grid = image.band(band).grid
+        if grid is None:
+            raise InvalidInput(f"Band {band!r} of {image.id} has no grid of its own.", hint="Give crs and resolution.")
+        first = first or grid
+        if not _is_same_lattice(first, grid) or not (is_cropped or grid.shape == first.shape):
+            raise InvalidInput(
+                f"Band {band!r} of {image.id} lies on another grid ({grid.crs[:40]}, {grid.bounds}) than that of "
+                f"{images[0].id} ({first.crs[:40]}, {first.bounds}).",
+                hint="Give crs and resolution, or a filter for images of one grid (for Sentinel-2: MGRS_TILE).",
+            )
+    assert first is not None, "a series has images"
+    return first
+
+
+def _is_same_lattice(one: PixelGrid, other: PixelGrid) -> bool:
+    a, b = one.transform, other.transform
+    if one.crs != other.crs or (a.a, a.b, a.d, a.e) != (b.a, b.b, b.d, b.e):
+        return False
+    col, row = ~a * (b.c, b.f)
+    return bool(max(abs(col - round(col)), abs(row - round(row))) <= _ON_LATTICE_PX)

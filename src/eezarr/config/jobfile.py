@@ -1,0 +1,113 @@
+"""What all kinds of jobs share: what is read, how it is asked for, and how a file becomes a job."""
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar, Self
+
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
+
+from eezarr.config.collection import CollectionOptions
+from eezarr.config.explaining import explain
+from eezarr.config.fetch import FetchOptions
+from eezarr.config.image import ImageOptions
+from eezarr.config.mask import MaskOptions
+from eezarr.config.sections import Section, given
+from eezarr.errors import InvalidInput
+
+__all__ = ["JobFile"]
+
+
+class JobFile(Section):
+    """What every job has: what to read, and how to ask."""
+
+    misplaced: ClassVar[dict[str, str]] = {}
+    """Sections of other kinds of jobs, and what to say of them."""
+
+    project: str | None = None
+    """Default: EARTHENGINE_PROJECT, GOOGLE_CLOUD_PROJECT, else what the credentials name."""
+    image: ImageOptions | None = None
+    """Exactly one of `[image]` and `[collection]`."""
+    collection: CollectionOptions | None = None
+    """Exactly one of `[image]` and `[collection]`."""
+    mask: MaskOptions = Field(default_factory=MaskOptions)
+    fetch: FetchOptions = Field(default_factory=lambda: FetchOptions.model_validate({}))
+    _folder: Path = PrivateAttr(default=Path())
+
+    @property
+    def folder(self) -> Path:
+        """Where the job file lies; paths of other files start here."""
+        return self._folder
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Return the job of a TOML file.
+
+        Raises:
+            InvalidInput: If the file cannot be read, is no TOML, or says something that makes no job.
+        """
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InvalidInput(
+                f"The job file {path} cannot be read: {error.strerror or error}.", hint="Give the path of a job file."
+            ) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"{path} is not TOML: {error}.", hint="Mend that line.") from error
+        return cls.parse(data, name=str(path), folder=path.parent)
+
+    @classmethod
+    def parse(cls, data: dict[str, object], *, name: str = "The job", folder: Path = Path()) -> Self:
+        """Return the job of a mapping, as a TOML file would hold it.
+
+        Args:
+            data: Sections and keys.
+            name: What an error calls it.
+            folder: Where paths of other files start.
+
+        Raises:
+            InvalidInput: If it makes no job. The message names every mistake; those across sections once each section
+                is right.
+        """
+        try:
+            job = cls.model_validate(data)
+        except ValidationError as error:
+            problems = explain(cls, error, misplaced=cls.misplaced)
+            raise InvalidInput(
+                f"{name}: {problems}.", hint="`eezarr schema` prints all keys with what they mean."
+            ) from error
+        job._folder = folder  # noqa: SLF001 - private to others
+        return job
+
+    def replaced(
+        self, *, output: str | None = None, api_url: str | None = None, max_concurrency: int | None = None
+    ) -> Self:
+        """Return the job with what the command line overrides.
+
+        Raises:
+            InvalidInput: If a value makes no job.
+        """
+        fetch = {"api_url": api_url, "max_concurrency": max_concurrency}
+        data = self.model_dump(exclude_unset=True)
+        data["fetch"] = {**data.get("fetch", {}), **{key: value for key, value in fetch.items() if value is not None}}
+        return self.parse({**data, **({"output": output} if output else {})}, folder=self.folder)
+
+    def beside(self, path: Path) -> Path:
+        """Return the place of a file that the job names."""
+        return self.folder / path
+
+    @model_validator(mode="after")
+    def _check_sections(self) -> Self:
+        mistakes = list(self._mistakes())
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
+        return self
+
+    def _mistakes(self) -> Iterable[str]:
+        found = given(self, ("image", "collection"))
+        if len(found) != 1:
+            yield f"give exactly one of [image] and [collection], not {'both' if found else 'none'}"
+        if self.collection is not None and self.collection.missing == "mask" and self.mask.mode == "none":
+            yield '\'collection.missing\': "mask" needs a mask: give [mask] with mode = "fill" or "band"'
+        if self.collection is None and self.fetch.steps != "auto":
+            yield "'fetch.steps' is for a [collection]; an image has no time steps"

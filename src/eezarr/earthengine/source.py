@@ -1,0 +1,87 @@
+"""What answers tiles with pixels: an image or a cube at the service, as plain requests or packed ones.
+
+An image's own bands are asked for by name, and its expression is encoded once. Time steps and masks are packed into an
+expression of their own for each group of steps and bands; the tiles of a region that share it follow each other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from eezarr.earthengine.collection import Cube
+from eezarr.earthengine.image import Image, ImageLike
+from eezarr.earthengine.packing import packed_expression
+from eezarr.earthengine.series import ImageCollection
+from eezarr.errors import InvalidInput, TooHeavy
+from eezarr.plan import NO_MASKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eezarr.earthengine.client import EarthEngine, PreparedImage
+    from eezarr.plan import Band, Masking, Tile
+    from eezarr.protocols import Buffer, Pixels
+
+__all__ = ["PixelSource", "Subject", "SubjectLike"]
+
+Subject: TypeAlias = Image | Cube
+"""What a plan reads."""
+
+SubjectLike: TypeAlias = ImageLike | ImageCollection
+"""What is accepted where pixels are fetched: an `Image`, `Image.collection(...)`, or an `ee.Image`."""
+
+_KEPT = 16
+"""Packed requests that are kept ready: more than the groups that the tiles in flight belong to, where all are whole."""
+
+
+class PixelSource:
+    """An image or a cube at a service: answers a plan's tiles with pixels (`Source`).
+
+    Args:
+        service: Who is asked.
+        subject: What is read.
+        bands: The plan's bands, which steps and masks are packed of.
+        masking: The plan's.
+
+    Raises:
+        InvalidInput: If an image's expression is longer than a request may be.
+    """
+
+    def __init__(
+        self, service: EarthEngine, subject: Subject, *, bands: Sequence[Band] = (), masking: Masking = NO_MASKING
+    ) -> None:
+        self._service = service
+        self._subject = subject
+        self._bands = bands
+        self._masking = masking
+        self._plain = service.prepare(subject) if isinstance(subject, Image) else None
+        self._packed: dict[tuple[range, int, int], PreparedImage] = {}
+
+    async def read(self, tile: Tile, buffer: Buffer) -> Pixels:
+        """Ask once, receive into the buffer, and return a view of it; the view dies with the buffer's next use.
+
+        Raises:
+            EezarrError: `Retryable` if asking again can help, `TooHeavy` if a smaller tile can, others are final.
+        """
+        prepared = self._plain if tile.is_plain else self._prepared(tile)
+        assert prepared is not None, "a cube's tiles are never plain"
+        return await self._service.read_tile(prepared, tile, buffer)
+
+    def _prepared(self, tile: Tile) -> PreparedImage:
+        key = (tile.steps, tile.first_band, len(tile.bands))
+        prepared = self._packed.pop(key, None) or self._pack(tile)
+        self._packed[key] = prepared
+        if len(self._packed) > _KEPT:
+            self._packed.pop(next(iter(self._packed)))
+        return prepared
+
+    def _pack(self, tile: Tile) -> PreparedImage:
+        images = self._subject.images(tile.steps) if isinstance(self._subject, Cube) else {0: self._subject.computed}
+        expression = packed_expression(images, bands=self._bands, masking=self._masking, fields=tile.fields)
+        try:
+            return self._service.prepare_packed(expression)
+        except InvalidInput as error:
+            if len(tile.steps) == 1:
+                raise
+            # Longer than estimated: fewer steps are shorter.
+            raise TooHeavy(error.message, hint=error.hint) from error
