@@ -187,6 +187,15 @@ class Client(Service):
         self._require_all(failures, report)
         return report
 
+    async def read_tiles(self, subject: Subject, plan: Plan, tiles: Iterable[Tile], keeper: Keeper) -> None:
+        """Ask for some of a plan's tiles, and hand each to a keeper.
+
+        Raises:
+            Incomplete: If tiles could not be had; it names them.
+            EezarrError: If nothing could be had.
+        """
+        self._require_all(await self._run(plan, tiles, subject, keeper))
+
     # Inside.
 
     async def _run(

@@ -129,11 +129,19 @@ def status(store: Store, as_json: AsJson = False) -> None:
 
 @app.command()
 @guarded
-def verify(store: Store, as_json: AsJson = False) -> None:
+def verify(
+    store: Store,
+    sample: Annotated[
+        int, typer.Option("--sample", min=0, metavar="N", help="Ask the service for so many tiles again, and compare.")
+    ] = 0,
+    project: Annotated[str | None, typer.Option("--project", help="The project that asks, for --sample.")] = None,
+    api_url: Annotated[str | None, typer.Option("--api-url", help="The service, for --sample.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """Read every stored tile again and compare it with its checksum; exit code 1 if one differs."""
     from eezarr.cli.looking import print_verification
 
-    print_verification(store, as_json=as_json)
+    print_verification(store, sample=sample, project=project, api_url=api_url, as_json=as_json)
 
 
 @app.command()
@@ -149,11 +157,14 @@ def preview(
     high: Annotated[
         float | None, typer.Option("--max", help="Value shown as white; default: 2 % are brighter.")
     ] = None,
+    step: Annotated[
+        int, typer.Option("--step", metavar="N", help="Time step of a cube, from 0; negative: from the last.")
+    ] = -1,
 ) -> None:
     """Write a picture of a store, stretched; tiles that are not there are transparent."""
     from eezarr.cli.looking import write_preview
 
-    write_preview(store, picture, bands=bands, size=size, low=low, high=high)
+    write_preview(store, picture, bands=bands, size=size, low=low, high=high, step=step)
 
 
 register(app)

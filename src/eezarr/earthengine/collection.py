@@ -141,7 +141,8 @@ class Cube:
         told |= {"reduce": self.applied} if self.applied else {}
         told |= {"filter": self.filter} if self.filter else {}
         told |= {"cast": {band.name: band.dtype for band in self.casts}} if self.casts else {}
-        told |= {"images_lacking_bands": len(self.lacks)} if self.lacks else {}
+        lacks = {lack.image: {band.name: band.dtype for band in lack.bands} for lack in self.lacks}
+        told |= {"lacks": lacks} if lacks else {}
         return told | {
             "steps": len(self.steps),
             "images": sum(len(step.images) for step in self.steps),

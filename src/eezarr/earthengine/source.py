@@ -6,23 +6,23 @@ expression of their own for each group of steps and bands; the tiles of a region
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, get_args
 
-from eezarr.earthengine.collection import Cube
+from eezarr.earthengine.collection import Cube, Grouping, Lack, Reduction
 from eezarr.earthengine.image import Image, ImageLike
 from eezarr.earthengine.packing import packed_expression
 from eezarr.earthengine.series import ImageCollection
 from eezarr.errors import InvalidInput, TooHeavy
-from eezarr.plan import NO_MASKING
+from eezarr.plan import NO_MASKING, Band
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from eezarr.earthengine.client import EarthEngine, PreparedImage
-    from eezarr.plan import Band, Masking, Tile
+    from eezarr.plan import Masking, Plan, Tile
     from eezarr.protocols import Buffer, Pixels
 
-__all__ = ["PixelSource", "Subject", "SubjectLike"]
+__all__ = ["PixelSource", "Subject", "SubjectLike", "described_subject"]
 
 Subject: TypeAlias = Image | Cube
 """What a plan reads."""
@@ -30,8 +30,44 @@ Subject: TypeAlias = Image | Cube
 SubjectLike: TypeAlias = ImageLike | ImageCollection
 """What is accepted where pixels are fetched: an `Image`, `Image.collection(...)`, or an `ee.Image`."""
 
+_GROUPINGS: tuple[Grouping, ...] = get_args(Grouping)
+_REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
+
 _KEPT = 16
 """Packed requests that are kept ready: more than the groups that the tiles in flight belong to, where all are whole."""
+
+
+def described_subject(described: Mapping[str, object], plan: Plan) -> Subject:
+    """Return what a plan reads from what its `describe` told: a store keeps that beside the plan.
+
+    Raises:
+        InvalidInput: If it tells of nothing that can be read.
+    """
+    bands = tuple(band.name for band in plan.bands)
+    asset, expression, collection = (described.get(key) for key in ("asset", "expression", "collection"))
+    if isinstance(asset, str):
+        return Image.asset(asset, bands, "getPixels" if described.get("method") == "getPixels" else "computePixels")
+    if isinstance(expression, str):
+        return Image.expression(expression, bands)
+    if not isinstance(collection, str) or plan.steps is None:
+        raise InvalidInput("The store does not say what it was read from.", hint="Fetch it with this version.")
+    return Cube(
+        collection=collection,
+        steps=plan.steps,
+        bands=bands,
+        grouping=next(known for known in _GROUPINGS if known == described.get("group", "none")),
+        reduction=next(known for known in _REDUCTIONS if known == described.get("reduce", "mosaic")),
+        casts=_bands(described.get("cast")),
+        lacks=tuple(Lack(image=name, bands=_bands(short)) for name, short in sorted(_table(described.get("lacks")))),
+    )
+
+
+def _bands(table: object) -> tuple[Band, ...]:
+    return tuple(Band(name, str(dtype)) for name, dtype in _table(table))
+
+
+def _table(value: object) -> list[tuple[str, object]]:
+    return list(value.items()) if isinstance(value, dict) else []
 
 
 class PixelSource:

@@ -30,7 +30,14 @@ def default_bands(bands: Sequence[Band]) -> tuple[str, ...]:
 
 
 def write_picture(
-    job: StoredJob, path: Path, *, bands: Sequence[str], size: int, low: float | None = None, high: float | None = None
+    job: StoredJob,
+    path: Path,
+    *,
+    bands: Sequence[str],
+    size: int,
+    low: float | None = None,
+    high: float | None = None,
+    step: int = -1,
 ) -> None:
     """Write a PNG of a store.
 
@@ -41,6 +48,7 @@ def write_picture(
         size: Pixels along the longer side at the most.
         low: Value shown as black; None: 2 % of the pixels shown are darker.
         high: Value shown as white; None: 2 % of the pixels shown are brighter.
+        step: Which time step of a cube; negative ones count from the last.
 
     Raises:
         InvalidInput: If the bands are not one or three of the store's, the size is not positive, or nothing is stored.
@@ -52,8 +60,8 @@ def write_picture(
         raise InvalidInput(
             f"A picture has one band or three, not {len(bands)}.", hint="Give --bands R,G,B or one band."
         )
-    overview = job.read_overview(bands, size)
-    is_shown = np.asarray(overview.is_stored.all(axis=0) & np.isfinite(overview.pixels).all(axis=0))
+    overview = job.read_overview(bands, size, step=step)
+    is_shown = np.asarray(overview.is_valid.all(axis=0) & np.isfinite(overview.pixels).all(axis=0))
     if not is_shown.any():
         raise InvalidInput(f"{job.url} has no pixels to show yet.", hint="Run its job first.")
     colours = stretched(overview.pixels, is_shown, low, high)

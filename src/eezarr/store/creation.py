@@ -21,6 +21,7 @@ from eezarr.errors import ForeignStore, InvalidInput
 from eezarr.grid import parse_crs
 from eezarr.store.arrays import consolidate, grow_group, make_group, replace_attributes
 from eezarr.store.layout import MASK_NAME, STACKED_NAME
+from eezarr.store.leftovers import sweep_leftovers
 from eezarr.store.metadata import group_attributes
 from eezarr.store.record import OWN_PREFIX, JobRecord, read_record, write_record
 
@@ -62,6 +63,8 @@ def make_store(
     found = _read(location, overwrite=overwrite)
     if found is not None and not overwrite:
         _check_same(found, plan, location)
+        if found.is_ready:
+            sweep_leftovers(location, (*_COORDINATES, *(spec.name for spec in specs)))
         if found.is_ready and (found.is_growing or found.fingerprint != plan.fingerprint):
             return _grow(found, plan, specs, location)
         if found.is_ready:

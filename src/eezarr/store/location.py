@@ -4,7 +4,7 @@ Credentials, regions and endpoints of object stores come from the environment, a
 `AZURE_…`; https://developmentseed.org/obstore/latest/authentication/), never from the output's own text.
 
 Law: a small object is replaced whole or not at all. Object stores do so by nature; `LocalStore` writes a temporary
-file and renames it, and a crash between the two leaves a `*.partial` that nobody reads.
+file and renames it, and a crash between the two leaves a `*.partial` that nobody reads (see `leftovers`).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from eezarr.plan import Plan
+    from eezarr.plan import Fill, Plan
     from eezarr.planes import Block
     from eezarr.store.arrays import PixelArray
     from eezarr.store.marks import Marks
@@ -36,6 +36,8 @@ class Overview:
     """(band, height, width), in the bands' common type."""
     is_stored: npt.NDArray[np.bool_]
     """(band, height, width): whether the pixel's tile is stored; where it is not, the pixel means nothing."""
+    is_valid: npt.NDArray[np.bool_]
+    """(band, height, width): whether the pixel is stored and not masked, as far as the store keeps masks or fills."""
     stride: int
     """Pixels of the grid for one of the overview, along both axes."""
 
@@ -62,12 +64,14 @@ def overview(
     rows, cols = _samples(plan.grid.height, stride), _samples(plan.grid.width, stride)
     positions = [known[name] for name in bands]
     with storage_errors(url, "read an overview"):
-        pixels = [_read(plan, arrays, position, step, (rows, cols)) for position in positions]
-    return Overview(
-        pixels=np.stack(pixels),
-        is_stored=np.stack([marks.are_marked(_tiles(plan, position, step, rows, cols)) for position in positions]),
-        stride=stride,
-    )
+        pixels = np.stack([_read(plan, arrays, position, step, (rows, cols)) for position in positions])
+        is_valid = np.stack([_valid(plan, arrays, position, step, (rows, cols)) for position in positions])
+    is_stored = np.stack([marks.are_marked(_tiles(plan, position, step, rows, cols)) for position in positions])
+    if plan.masking.mode == "fill":
+        is_valid = np.stack(
+            [_differs(band, plan.masking.fills[position]) for band, position in zip(pixels, positions, strict=True)]
+        )
+    return Overview(pixels=pixels, is_stored=is_stored, is_valid=is_stored & is_valid, stride=stride)
 
 
 def _stride(plan: Plan, max_side: int) -> int:
@@ -93,6 +97,22 @@ def _read(plan: Plan, arrays: Sequence[PixelArray], position: int, step: int, pl
     if plan.layout.kind == "stacked":
         return np.asarray(arrays[0][(*during, position, *window)])
     return np.asarray(arrays[position][(*during, *window)])
+
+
+def _valid(
+    plan: Plan, arrays: Sequence[PixelArray], position: int, step: int, places: tuple[range, range]
+) -> npt.NDArray[np.bool_]:
+    """What the array of masks says, if there is one."""
+    if plan.masking.mode != "band":
+        return np.ones((len(places[0]), len(places[1])), np.bool_)
+    window = tuple(slice(along.start, along.stop, along.step) for along in places)
+    during = () if plan.steps is None else (step,)
+    layer = () if plan.masking.is_shared else (position,)
+    return np.asarray(np.asarray(arrays[-1][(*during, *layer, *window)]) != 0, np.bool_)
+
+
+def _differs(pixels: Block, fill: Fill) -> npt.NDArray[np.bool_]:
+    return ~np.isnan(pixels) if math.isnan(fill) else np.asarray(pixels != fill)
 
 
 def _tiles(plan: Plan, position: int, step: int, rows: range, cols: range) -> npt.NDArray[np.int64]:

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from eezarr.store.location import Location
     from eezarr.store.metadata import JSON
 
-__all__ = ["OWN_PREFIX", "JobRecord", "read_record", "write_record"]
+__all__ = ["OWN_PREFIX", "RECORD_KEY", "JobRecord", "read_record", "write_record"]
 
 OWN_PREFIX = ".eezarr"
 """The key prefix of all that is ours and no pixel."""
 
-_RECORD_KEY = f"{OWN_PREFIX}/job.json"
+RECORD_KEY = f"{OWN_PREFIX}/job.json"
 _VERSION = 1
 
 _Object: TypeAlias = "dict[str, JSON]"
@@ -74,7 +74,7 @@ def read_record(location: Location) -> JobRecord | None:
         ForeignStore: If it is damaged, or was written by a newer version.
         StoreError: If the storage fails.
     """
-    body = location.get(_RECORD_KEY)
+    body = location.get(RECORD_KEY)
     if body is None:
         return None
     try:
@@ -89,7 +89,7 @@ def read_record(location: Location) -> JobRecord | None:
         if isinstance(error, ForeignStore):
             raise
         raise ForeignStore(
-            f"The record {_RECORD_KEY} in {location.url} cannot be read.",
+            f"The record {RECORD_KEY} in {location.url} cannot be read.",
             hint="Choose another output, or pass --overwrite to start again.",
         ) from error
 
@@ -100,7 +100,7 @@ def write_record(location: Location, record: JobRecord) -> None:
     Raises:
         StoreError: If the storage fails.
     """
-    location.put(_RECORD_KEY, json.dumps(_to_json(record), indent=1).encode())
+    location.put(RECORD_KEY, json.dumps(_to_json(record), indent=1).encode())
 
 
 def _to_json(record: JobRecord) -> _Object:

@@ -10,13 +10,14 @@ import numpy as np
 from zarr.errors import BaseZarrError
 
 from eezarr.errors import ForeignStore, StoreError
+from eezarr.planes import unpack
 from eezarr.store.arrays import open_arrays
 from eezarr.store.failures import storage_errors
 from eezarr.store.layout import array_specs, targets
 from eezarr.store.location import locate
 from eezarr.store.marks import Marks
 from eezarr.store.overview import overview
-from eezarr.store.planar import checksum
+from eezarr.store.planar import blocks, checksum
 from eezarr.store.record import read_record
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from eezarr.plan import Plan, Tile
     from eezarr.planes import Block
+    from eezarr.protocols import Pixels
     from eezarr.store.arrays import PixelArray
     from eezarr.store.location import Location
     from eezarr.store.metadata import JSON
@@ -99,6 +101,13 @@ class StoredJob:
                 np.ascontiguousarray(self._arrays[place.array][place.window], place.dtype)
                 for place in targets(self.plan, tile)
             ]
+
+    def is_equal(self, tile: Tile, pixels: Pixels) -> bool:
+        """Return whether a source's pixels of a stored tile are those that were stored, masks and fills included."""
+        places = targets(self.plan, tile)
+        parts = blocks(places, np.empty(self.plan.tile_bytes, np.uint8))
+        unpack(tile, pixels, [(place.fields, part) for place, part in zip(places, parts, strict=True)])
+        return checksum(parts) == self._marks.checksum(tile.index)
 
     def is_whole(self, index: int) -> bool:
         """Return whether a stored tile's pixels still have the checksum that they were stored with.
