@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         write_geotiff,
         write_thumbnail,
     )
-    from eezarr.config import ExportJob, FetchOptions, Job, SamplesJob, StoreOptions
+    from eezarr.config import ExportJob, FetchOptions, Job, MaskOptions, SamplesJob, StoreOptions
     from eezarr.earthengine import (
         AssetExport,
         AssetInfo,
@@ -85,7 +85,7 @@ _HOMES = {
         "write_geotiff",
         "write_thumbnail",
     ),
-    "eezarr.config": ("ExportJob", "FetchOptions", "Job", "SamplesJob", "StoreOptions"),
+    "eezarr.config": ("ExportJob", "FetchOptions", "Job", "MaskOptions", "SamplesJob", "StoreOptions"),
     "eezarr.earthengine": (
         "AssetExport",
         "AssetInfo",
@@ -146,6 +146,7 @@ __all__ = [
     "InvalidInput",
     "Job",
     "JobPlan",
+    "MaskOptions",
     "MissingTile",
     "Operation",
     "PartialGrid",

@@ -13,7 +13,7 @@ from typing import get_args
 import jsonschema
 import pytest
 
-from eezarr.config import ExportJob, FetchOptions, Job, SamplesJob, json_schema
+from eezarr.config import CollectionOptions, ExportJob, FetchOptions, Job, SamplesJob, json_schema
 from eezarr.config.collection import PixelType
 from eezarr.config.samples import SUFFIXES
 from eezarr.errors import InvalidInput
@@ -131,6 +131,8 @@ def test_a_collection_has_quiet_defaults(tmp_path):
     read = job.collection
     assert (read.start, read.end, read.filter, read.bands, read.cast) == (None, None, None, None, {})
     assert (read.group, read.reduce, read.missing) == ("none", "mosaic", "error")
+    said = CollectionOptions.model_validate({"id": "A/B", "group": "none", "reduce": "mosaic"})
+    assert (said.group, said.reduce) == (read.group, read.reduce)
     assert (job.mask.mode, job.mask.per_band, job.grid.clip) == ("none", False, False)
     assert (job.store.overviews, job.fetch.steps) == (False, "auto")
 
@@ -204,6 +206,9 @@ def test_the_schema_describes_what_people_write():
     EDITOR.check_schema(EDITOR.schema)
     described = EDITOR.schema["$defs"]["CollectionOptions"]["properties"]
     assert described["end"]["description"] == "Images before then."
+    assert EDITOR.schema["$defs"]["ImageOptions"]["properties"]["asset"]["description"].startswith("An asset id")
+    assert EDITOR.schema["properties"]["project"]["description"].startswith("Default: EARTHENGINE_PROJECT")
+    assert EDITOR.schema["properties"]["output"]["description"].startswith("A path, or a file://")
     assert set(EDITOR.schema["properties"]) == {
         "output", "project", "image", "collection", "grid", "mask", "store", "fetch", "export", "samples",
     }  # fmt: skip

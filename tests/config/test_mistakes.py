@@ -106,7 +106,6 @@ MEANINGS = [
     (*series("end = 12:00:00"), "'collection.end': this is no time"),
     (*series('end = "0001-01-01T00:00:00+02:00"'), "'collection.end': this time is in no year"),
     (*series('reduce = "median"'), "'collection': reduce = \"median\" needs groups to reduce: leave it out, or give"),
-    (*series('group = "none"\nreduce = "mosaic"'), 'reduce = "mosaic" needs groups'),
     (
         *series('bands = ["B4"]\ncast = { B44 = "uint8" }'),
         "cast names 'B44', which is none of the bands; did you mean 'B4'?",

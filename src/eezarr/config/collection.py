@@ -71,7 +71,7 @@ class CollectionOptions(Section):
     def _mistakes(self) -> Iterable[str]:
         if self.start is not None and self.end is not None and self.start >= self.end:
             yield f"the period from {self.start.isoformat()} to {self.end.isoformat()} is empty; give start before end"
-        if self.group == "none" and "reduce" in self.model_fields_set:
+        if self.group == "none" and self.reduce != "mosaic":
             yield (
                 f'reduce = "{self.reduce}" needs groups to reduce: leave it out, or give a group, '
                 'such as "solar_day" or "all"'
