@@ -490,7 +490,8 @@ async def test_the_emulator_keeps_the_answer_back_until_the_end(client, emulator
     await tasks[0]
 
 
-DRIVE = FileExport(destination=Drive(prefix="scene", folder="exports"))
+def to_drive(prefix="scene"):
+    return an_export(target=FileExport(destination=Drive(prefix=prefix, folder="exports")))
 
 
 async def test_an_export_to_drive_asks_for_its_scope_and_nothing_else_does(emulator, tmp_path):
@@ -499,22 +500,22 @@ async def test_an_export_to_drive_asks_for_its_scope_and_nothing_else_does(emula
         await client.pixels(IMAGE, GRID)
         await client.export_image(an_export())
         assert emulator.stats().tokens_issued == 1
-        started = [await client.export_image(an_export(target=DRIVE)) for _ in range(2)]
+        started = [await client.export_image(to_drive(prefix)) for prefix in ("a", "b")]
         assert emulator.stats().tokens_issued == 2
         for operation in started:
             (await client.wait_operation(operation.name)).require_success()
         assert emulator.stats().tokens_issued == 2
         emulator.expire_tokens()
-        await client.export_image(an_export(target=DRIVE))
+        await client.export_image(to_drive("c"))
         assert emulator.stats().tokens_issued == 3
-    assert len(list((tmp_path / "buckets" / "Drive" / "exports").glob("scene*.tif"))) == 1
+    assert len(list((tmp_path / "buckets" / "Drive" / "exports").glob("[ab]*.tif"))) == 2
 
 
 async def test_a_persons_credentials_without_the_scope_say_how_to_sign_in(emulator, tmp_path):
     file = emulator.write_user_credentials(tmp_path / "user.json", quota_project="my-project")
     async with eezarr.Client(project="my-project", api_url=emulator.url, credentials=file) as client:
         with pytest.raises(eezarr.AccessDenied, match="insufficient authentication scopes") as caught:
-            await client.export_image(an_export(target=DRIVE))
+            await client.export_image(to_drive())
         assert (await client.export_image(an_export())).name
     assert "gcloud auth application-default login --scopes=" in caught.value.hint
     assert "https://www.googleapis.com/auth/drive" in caught.value.hint

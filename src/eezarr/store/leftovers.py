@@ -7,8 +7,8 @@ Law: a store has one process that writes (see `marks`), so whatever is there whe
 regular files of such names are deleted, and only in `.eezarr`, in our arrays, and beside the group's own documents.
 
 Cost: every opening replaces the record, and a file's arrival changes its folder's time. So only folders that are not
-older than the record are listed: what the last process wrote, never the whole store at each start. Measured: 1 s for
-10^6 chunks, 50 ms to pass over 200 folders of chunks. Format 2 keeps all chunks of an array in one folder, which is
+older than the record are listed: what the last process wrote, never the whole store at each start. Measured: 0.1 s for
+10^5 chunks, 50 ms to pass over 200 folders of chunks. Format 2 keeps all chunks of an array in one folder, which is
 listed whole if one was written. A clock that was set back hides a file; that only costs its space.
 
 Source: https://github.com/zarr-developers/zarr-python/blob/main/src/zarr/storage/_local.py, `_atomic_write`
@@ -94,13 +94,14 @@ def _changed(array: Path, since_s: float) -> Iterator[str]:
 
 
 def _inner(folder: str) -> list[str]:
-    """Return the folders in one that holds nothing else; of one that holds files only the first is looked at."""
-    found = []
+    """Return the folders in one that holds such; of one that holds files only the first is looked at."""
+    found: list[str] = []
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if not entry.is_dir(follow_symlinks=False):
-                return []
-            found.append(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                found.append(entry.path)
+            elif not found and not entry.is_symlink():
+                break
     return found
 
 
