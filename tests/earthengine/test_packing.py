@@ -255,7 +255,7 @@ def test_odd_names_are_names_and_no_patterns(ask, mode, subset):
 
 
 def test_an_expression_of_a_users_own_is_taken_in_whole(ask):
-    """Its keys, functions and shared values stay its own, also twice in one request."""
+    """Its keys, functions and shared values stay its own, also beside another's of the same keys."""
     document = {
         "result": "node 0",
         "values": {
@@ -269,6 +269,7 @@ def test_an_expression_of_a_users_own_is_taken_in_whole(ask):
         },
     }  # fmt: skip
     own = parse_expression(document)
+    document["values"]["3"] = call("Image.toFloat", {"value": loaded(MIXED, bands=["f64"])})
     bands = (Band("i16", "int16"), Band("other", "float32"))
     masking = make_masking("band", bands, is_shared=False)
     asked = ask({0: own, 1: parse_expression(document)}, bands, masking)
@@ -372,8 +373,10 @@ def test_casts_and_lacking_bands(emulator, world):
     np.testing.assert_array_equal(pixels["p0_1"], red.filled(9))
 
 
-def test_one_step_by_itself_has_the_bands_of_the_cube(world):
-    cube = cube_of([s2(7)], bands=("B8", "B4"), grouping="solar_day", reduction="median")
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_step_by_itself_has_the_bands_and_types_of_the_cube(world, count):
+    """Also a group of one image is reduced: its type is that of the others."""
+    cube = cube_of([s2(7)[:count]], bands=("B8", "B4"), grouping="solar_day", reduction="median")
     raster = world.evaluate(json.loads(cube.step_expression(cube.steps[0])))
     assert [(band.id, band.dtype) for band in raster.bands] == [("B8", "float64"), ("B4", "float64")]
 
@@ -449,6 +452,18 @@ def test_a_packed_request_is_what_the_official_client_sends(ee):
     types = {"p0_0": "uint16", "p0_1": "double", "p1_0": "uint16", "p1_1": "double"}
     expected = stack.cast(types).addBands(masks).select(["p0_0", "p0_1", "m0", "p1_0", "p1_1", "m1"])
     assert unfolded(text) == unfolded(ee.serializer.encode(expected))
+
+
+def test_masks_of_single_bands_are_what_the_official_client_sends(ee):
+    image = loaded(MIXED, bands=["i8", "f32"])
+    bands = (Band("i8", "int8"), Band("f32", "float32"))
+    masking = make_masking("fill", bands, fill={"i8": 0})
+    fields = fields_of(bands, first_band=0, steps=range(1), has_time=False, masking=masking)
+    text = packed_expression({0: image}, bands=bands, masking=masking, fields=fields)
+    stack = ee.Image(MIXED).select(["i8", "f32"]).rename(["p0_0", "p0_1"])
+    filled = stack.unmask(ee.Image.constant(0), False).cast({"p0_0": "int8", "p0_1": "float"})
+    mask = stack.select(["p0_1"]).mask().gt(0).unmask(sameFootprint=False).toUint8().rename(["m0_1"])
+    assert unfolded(text) == unfolded(ee.serializer.encode(filled.addBands(mask)))
 
 
 # Size
@@ -534,3 +549,30 @@ def test_steps_are_never_longer_than_said(data):
     said = sum(step_bytes(image, bands=bands, masking=masking) for image in images.values())
     assert real - beside <= said
     assert said <= real + count * (5000 + 60 * sum(len(json.dumps(name)) for name in names))  # and not absurdly more
+
+
+@pytest.mark.parametrize("mode", ["none", "fill", "band"])
+def test_many_bands_and_long_images_are_counted_in_full(mode):
+    """So many that what is counted once too often elsewhere hides nothing."""
+    bands = tuple(Band(f"a rather long name {k}", "int16" if k % 2 else "float64") for k in range(400))
+    masking = make_masking(mode, bands, fill={band.name: k for k, band in enumerate(bands)}, is_shared=False)
+    cube = cube_of([s2(7) * 300], bands=tuple(band.name for band in bands), grouping="day")
+    last = range(999_999, 1_000_000)
+    images = {last[0]: cube.images([0])[0]}
+    fields = fields_of(bands[1:], first_band=1, steps=last, has_time=True, masking=masking)
+    text = packed_expression(images, bands=bands, masking=masking, fields=fields)
+    names = json.dumps([field.wire.name for field in fields], separators=(",", ":"))
+    said = step_bytes(images[last[0]], bands=bands, masking=masking)
+    assert len(text) + len(names) <= said < 1.2 * (len(text) + len(names))
+
+
+def test_keys_that_grow_in_company_are_counted():
+    values = {f"v{k}": constant([k]) for k in range(3000)}
+    many = {"result": "r", "values": values | {"r": listed([{"valueReference": key} for key in values])}}
+    often = {"result": "r", "values": {"r": listed([{"valueReference": "s"}] * 3000), "s": constant([0])}}
+    images = {0: parse_expression(many), 1: parse_expression(often)}
+    bands = (Band("a", "uint8"),)
+    fields = fields_of(bands, first_band=0, steps=range(2), has_time=True, masking=NO_MASKING)
+    real = len(packed_expression(images, bands=bands, masking=NO_MASKING, fields=fields))
+    said = [step_bytes(image, bands=bands, masking=NO_MASKING) for image in images.values()]
+    assert sum(len(image) for image in images.values()) + 5000 < real <= sum(said)

@@ -67,14 +67,11 @@ def group_images(images: Iterable[AssetInfo], grouping: Grouping) -> tuple[Step,
         groups.setdefault(_group_key(start, image, grouping), []).append((start, name))
     if not groups:
         raise InvalidInput("No image was found.", hint="Widen the period, the region or the filter.")
-    steps = (
-        Step(
-            time=key if isinstance(key, datetime) else members[0][0],
-            images=tuple(name for _, name in members),
-        )
+    # In order of their first images: that is in order of time, whatever the grouping.
+    return tuple(
+        Step(time=key if isinstance(key, datetime) else members[0][0], images=tuple(name for _, name in members))
         for key, members in groups.items()
     )
-    return tuple(sorted(steps, key=lambda step: (step.time, step.images)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,9 +104,7 @@ def _frame_bytes(bands: tuple[Band, ...], masking: Masking) -> int:
     frame = packed_expression({_LAST_STEP: image}, bands=bands, masking=masking, fields=fields)
     chosen = build(_selected(image, [band.name for band in bands]))
     names = json.dumps([field.wire.name for field in fields])
-    # Fills of several steps are a list even where those of one are a number.
-    fills = sum(len(repr(fill)) + 2 for fill in masking.fills)
-    return len(frame) + len(chosen) + len(names) + fills + _STACK_BYTES
+    return len(frame) + len(chosen) + len(names) + _STACK_BYTES
 
 
 def _stack(images: Mapping[int, Node], bands: Sequence[Band], pixels: Sequence[Field]) -> Node:
