@@ -14,15 +14,19 @@ from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
 from eezarr.errors import InvalidInput
-from eezarr.grid import Coverage, PixelGrid, Window
+from eezarr.grid import Coverage, PixelGrid, Window, parse_crs
+from eezarr.grid.outline import pixel_edges, ring_edges
 
 fixed = settings(derandomize=True, deadline=None, max_examples=150)
 few = settings(derandomize=True, deadline=None, max_examples=25)
 
 UTM = "EPSG:32610"
+LON_LAT = "EPSG:4326"
 SIDES = (37, 53)
 GRID = PixelGrid(crs=UTM, transform=Affine(16, 0, 499968, 0, -16, 4_200_000), width=SIDES[1], height=SIDES[0])
 """Sixteen metres a pixel from whole metres: quarters of pixels are exact in its CRS."""
+
+GRID_BELOW = PixelGrid(crs=UTM, transform=Affine(500, 0, 4e5, 0, -500, 4.2e6), width=300, height=300)
 
 TURNED = PixelGrid(crs=UTM, transform=Affine(9, 4, 5e5, 3, -11, 4.2e6), width=SIDES[1], height=SIDES[0])
 
@@ -185,6 +189,30 @@ def test_centres_on_edges_follow_the_half_open_rule(ring):
     got = coverage.inside(Window(row=0, col=0, height=13, width=13))
     want = [[is_left_or_on(ring, col + 0.5, row + 0.5) for col in range(13)] for row in range(13)]
     np.testing.assert_array_equal(got, want)
+    np.testing.assert_array_equal([coverage.edges.enclosed(row, np.arange(13)) for row in range(13)], want)
+
+
+@pytest.mark.parametrize("side", [7, 21, 49, 81, 106])
+def test_centres_on_a_diagonal_are_not_moved_off_it_by_rounding(side):
+    corners = [(0.5 - side, 0.5 - side), (side + 0.5, side + 0.5), (0.5 - side, side + 0.5)]
+    mask = covered([[corners]]).inside(whole(GRID))
+    rows = min(side, SIDES[0])
+    np.testing.assert_array_equal(mask[:rows], np.tri(rows, SIDES[1], -1, dtype=np.bool_))
+
+
+def test_an_edge_gives_the_same_pieces_whichever_way_it_runs():
+    generator, count = np.random.default_rng(7), 0
+    for _ in range(40):
+        ring = generator.uniform((-128, 34), (-118, 42), (6, 2))
+        ring = np.concatenate([ring, ring[:1]])
+        there, back = (pixel_edges(ring_edges([[line]]), LON_LAT, GRID_BELOW) for line in (ring, ring[::-1]))
+        count += len(there.turn)
+        pieces = [
+            {frozenset([tuple(a), tuple(b)]) for a, b in zip(edges.start.tolist(), edges.end.tolist(), strict=True)}
+            for edges in (there, back)
+        ]
+        assert pieces[0] == pieces[1]
+    assert count > 40 * 6
 
 
 def test_a_square_on_centres_has_its_left_and_top_ones_only():
@@ -312,7 +340,6 @@ def test_contact_along_a_side_is_no_touch_and_a_speck_is_one():
 
 
 ARCTIC = PixelGrid(crs="EPSG:3413", transform=Affine(5e4, 0, -4e6, 0, -5e4, 4e6), width=160, height=160)
-LON_LAT = "EPSG:4326"
 
 
 def lon_lat_box(west, south, east, north):
@@ -320,10 +347,13 @@ def lon_lat_box(west, south, east, north):
 
 
 def oracle(grid, west, south, east, north):
-    cols, rows = centres(grid)
-    x, y = moved_by(grid.transform, cols, rows)
-    lon, lat = pyproj.Transformer.from_crs(grid.crs, LON_LAT, always_xy=True).transform(x, y)
-    return ((lon - west) % 360 < east - west) & (south < lat) & (lat < north)
+    """Which centres are in a box in longitude and latitude; none that are off the Earth."""
+    x, y = moved_by(grid.transform, *centres(grid))
+    to_lon_lat = pyproj.Transformer.from_crs(parse_crs(grid.crs), LON_LAT, always_xy=True)
+    lon, lat = to_lon_lat.transform(x, y)
+    again = to_lon_lat.transform(lon, lat, direction="INVERSE")
+    on_earth = parse_crs(grid.crs).is_geographic | (np.hypot(again[0] - x, again[1] - y) < 1)
+    return ((lon - west) % 360 < east - west) & (south < lat) & (lat < north) & on_earth
 
 
 def north_up(crs, size, left, top, width, height):
@@ -336,6 +366,11 @@ def north_up(crs, size, left, top, width, height):
         (ARCTIC, (-180, 60, 180, 90)),
         (ARCTIC, (-180, 60, 180, 80)),
         (ARCTIC, (100, 60, 250, 88)),
+        # An edge whose ends are both to the right of the grid, and which goes through it.
+        (north_up("EPSG:3413", 1e4, -5e5, 5e5, 100, 100), (50, 85, 400, 89)),
+        # A grid whose corners are off the Earth.
+        (north_up("SR-ORG:6974", 5e4, -2e7, 1e7, 800, 400), (100.3, 40.2, 170.3, 80.2)),
+        (north_up("SR-ORG:6974", 5e4, -2e7, 1e7, 400, 80), (-170.3, 60.2, -30.3, 80.2)),
         # A side of the Earth, of a region that goes round most of it.
         (north_up("EPSG:32637", 5e3, 0, 8e6, 200, 300), (27, 50, 190, 70)),
         (north_up("EPSG:32601", 1e3, 2e5, 7e6, 500, 300), (178, 61, 181, 62)),
@@ -359,6 +394,7 @@ def test_regions_round_the_earth(grid, box):
 
 
 CAP = {"type": "Polygon", "coordinates": [[[-1e6, -1e6], [1e6, -1e6], [1e6, 1e6], [-1e6, 1e6]]]}
+FAR_EAST = north_up("EPSG:3035", 1e5, -1.3e7, 1.5e6, 98, 31)
 WORLD = PixelGrid(crs=LON_LAT, transform=Affine(1, 0, -180, 0, -1, 90), width=360, height=180)
 
 
@@ -373,6 +409,15 @@ WORLD = PixelGrid(crs=LON_LAT, transform=Affine(1, 0, -180, 0, -1, 90), width=36
             "cut open",
             "Split",
         ),
+        # The antipode of the map's middle, which is all of its rim, is in the region; so is a point where UTM ends.
+        (lon_lat_box(60, -68, 246, -44), LON_LAT, FAR_EAST, "in one piece", "CRS made for it"),
+        (
+            lon_lat_box(52, -9, 204, 12),
+            LON_LAT,
+            north_up("EPSG:32633", 1e5, 2e6, 6e6, 272, 205),
+            "in one piece",
+            "smaller",
+        ),
         (lon_lat_box(10, 0, 11, 1), LON_LAT, GRID, "touches no pixel", "longitude, latitude"),
         (lon_lat_box(-90, 0, -60, 1), LON_LAT, GRID, "touches no pixel", "longitude, latitude"),
         ({"type": "Point", "coordinates": [0, 0]}, LON_LAT, GRID, "no area", "Buffer"),
@@ -384,6 +429,15 @@ def test_refusals(region, region_crs, grid, says, advises):
         Coverage.of(region, region_crs, grid)
     assert says in caught.value.message
     assert advises in caught.value.hint
+
+
+def test_pixels_too_small_for_proj_are_refused(monkeypatch):
+    monkeypatch.setattr("eezarr.grid.outline._MAX_LIVE", 3)
+    with pytest.raises(InvalidInput, match="too small") as caught:
+        Coverage.of(
+            {"type": "Polygon", "coordinates": [[[-123.9, 37], [-122.6, 37.2], [-123, 37.8]]]}, LON_LAT, GRID_BELOW
+        )
+    assert "larger" in caught.value.hint
 
 
 def test_boxes_and_what_holds_the_whole_grid_drop_nothing():

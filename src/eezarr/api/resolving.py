@@ -95,6 +95,11 @@ async def resolve_pixels(job: PixelJob, client: Client) -> tuple[DescribedImage,
     """Return the one image of a job and its grid, from metadata; see `resolve`."""
     region = _region(job)
     if job.collection is not None:
+        if job.collection.group != "all":
+            raise InvalidInput(
+                f'Of a collection in groups ("{job.collection.group}") there is no one image.',
+                hint='Give [collection] group = "all", or an [image].',
+            )
         cube, _, grid = await _resolve_cube(job, client, region)
         return await describe(client, _one_image(cube)), grid
     assert job.image is not None, "a job has an image or a collection"

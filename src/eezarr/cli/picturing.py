@@ -1,4 +1,4 @@
-"""`eezarr thumbnail`: a picture or a GeoTIFF of an asset or an expression."""
+"""`eezarr thumbnail`: a picture or a GeoTIFF of an asset, an expression, or what a job reads."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from eezarr.api.framing import frame_corner, frame_image, frame_region
 from eezarr.api.loops import run_to_end
 from eezarr.api.pictures import write_thumbnail
+from eezarr.api.resolving import resolve_pixels
 from eezarr.earthengine import Image
 from eezarr.earthengine.places import read_place
 from eezarr.earthengine.visualization import Visualization
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eezarr.api.client import Client
+    from eezarr.config import Job
     from eezarr.grid import PixelGrid
 
-__all__ = ["Frame", "draw", "image_of", "visualization_of"]
+__all__ = ["Frame", "draw", "draw_job", "image_of", "visualization_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,26 @@ def draw(client: Client, image: Image, frame: Frame, path: Path, *, shown: Visua
             await write_thumbnail(client, image, grid, path, visualization=shown)
             return grid
 
-    grid = run_to_end(run())
+    _say(path, image, run_to_end(run()))
+
+
+def draw_job(client: Client, job: Job, path: Path, *, shown: Visualization | None) -> None:
+    """Write the picture of a job's image on the job's grid, and say what it shows.
+
+    Raises:
+        EezarrError: If there is no such picture.
+    """
+
+    async def run() -> tuple[Image, PixelGrid]:
+        async with client:
+            described, grid = await resolve_pixels(job, client)
+            await write_thumbnail(client, described.image, grid, path, visualization=shown)
+            return described.image, grid
+
+    _say(path, *run_to_end(run()))
+
+
+def _say(path: Path, image: Image, grid: PixelGrid) -> None:
     bands = ", ".join(image.bands) if image.bands else "all bands"
     sys.stdout.write(f"{path}: {bands}, {grid.height} rows x {grid.width} columns, {grid.crs[:60]}\n")
 

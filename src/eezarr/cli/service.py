@@ -100,6 +100,9 @@ def thumbnail(
     expression: Annotated[
         Path | None, typer.Option("--expression", metavar="JSON", help="An expression, instead of ASSET.")
     ] = None,
+    job: Annotated[
+        Path | None, typer.Option("--job", metavar="JOB", help="What a job file reads, on its grid, instead of ASSET.")
+    ] = None,
     bands: Annotated[str | None, typer.Option("--bands", metavar="R,G,B", help="One band or three.")] = None,
     low: Annotated[str | None, typer.Option("--min", metavar="V", help="Value shown as black; or one a band.")] = None,
     high: Annotated[str | None, typer.Option("--max", metavar="V", help="Value shown as white; or one a band.")] = None,
@@ -127,13 +130,20 @@ def thumbnail(
     Without --region or --corner it shows the whole asset. A GeoTIFF without --min, --max, --palette holds the values.
     """
     from eezarr.api.client import Client
-    from eezarr.cli.picturing import Frame, draw, image_of, visualization_of
+    from eezarr.cli.picturing import Frame, draw, draw_job, image_of, visualization_of
+    from eezarr.config import Job
 
+    shown = visualization_of(low, high, palette, gamma, opacity)
+    if job is not None:
+        if len(names) > 1 or any((expression, bands, size, scale, region, corner, crs)):
+            raise typer.BadParameter("a job says what is shown, and where: leave out ASSET, and what frames it")
+        read = Job.load(job).replaced(api_url=api_url)
+        draw_job(Client(project=project or read.project, options=read.fetch), read, Path(names[0]), shown=shown)
+        return
     if len(names) > 2:
         raise typer.BadParameter("give an asset and a file, or --expression and a file")
     frame = Frame(region=region, corner=corner, crs=crs, scale=scale, size=size)
     image = image_of(names[0] if len(names) == 2 else None, expression, bands)
-    shown = visualization_of(low, high, palette, gamma, opacity)
     draw(Client(project=project, api_url=api_url), image, frame, Path(names[-1]), shown=shown)
 
 

@@ -103,8 +103,8 @@ class Coverage:
     def touched(self, rows: range, col_edges: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which tiles of one row of tiles the region touches: with its area, however little of it.
 
-        Contact along a tile's side alone, within a millionth of a pixel, is none. Cost: some 0.1 ms, and more only for
-        the edges that meet these rows.
+        Contact along a tile's side alone, within a millionth of a pixel, is none. Cost: some 0.1 ms, 0.5 ms for 30 000
+        tiles, and more only for the edges that meet these rows.
 
         Args:
             rows: The rows of pixels that the tiles cover.
@@ -134,10 +134,13 @@ class Coverage:
     ) -> Coverage | None:
         import numpy as np
 
-        from eezarr.grid.outline import pixel_edges
+        from eezarr.grid.outline import pixel_edges, ring_edges
+        from eezarr.grid.probes import check_enclosure
         from eezarr.grid.scanline import EdgeIndex
 
-        edges = EdgeIndex.of(pixel_edges(polygons, region_crs, grid))
+        source = ring_edges(polygons)
+        edges = EdgeIndex.of(pixel_edges(source, region_crs, grid))
+        check_enclosure(source, edges, region_crs, grid)
         if not edges.crossed(range(grid.height), np.array([0, grid.width])).any():
             if edges.enclosed(0, np.array([0])).all():
                 return None

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     Mask: TypeAlias = NDArray[np.bool_]
 
-__all__ = ["TOLERANCE_PX", "Edges", "pixel_edges"]
+__all__ = ["TOLERANCE_PX", "Edges", "pixel_edges", "ring_edges"]
 
 TOLERANCE_PX = 0.01
 """Pixels: how far a straight piece may be from the true outline."""
@@ -88,27 +88,12 @@ class _Pieces(NamedTuple):
         return _Pieces(start, middle, end, start_uv, middle_uv, end_uv, self.turn[mask])
 
 
-def pixel_edges(polygons: Sequence[Sequence[Points]], region_crs: str, grid: PixelGrid) -> Edges:
-    """Return the outline of polygons in a grid's pixels: (column, row), pixel centres at +0.5.
-
-    Edges that change nothing in the grid are left out: those above it, below it, and to its right.
+def ring_edges(polygons: Sequence[Sequence[Points]]) -> Edges:
+    """Return the edges of polygons in their own CRS.
 
     Args:
-        polygons: Their rings in the region's CRS, each closed; the first of each is the outer one, the rest are holes.
-        region_crs: The rings' CRS; edges are straight in it.
-        grid: The grid.
-
-    Raises:
-        InvalidInput: If the grid's CRS cannot show the outline near the grid, or shows it torn.
+        polygons: Their rings, each closed; the first of each is the outer one, the rest are holes.
     """
-    project = projector(region_crs, grid.crs)
-    near = _near(_ring_edges(polygons), region_crs, grid)
-    if not len(near.turn):
-        return near
-    return _followed(near, lambda places: grid.to_pixels(project(places)), grid)
-
-
-def _ring_edges(polygons: Sequence[Sequence[Points]]) -> Edges:
     rings = [ring for polygon in polygons for ring in polygon]
     sides = [1 if nth == 0 else -1 for polygon in polygons for nth in range(len(polygon))]
     turns = [side if _area(ring) >= 0 else -side for ring, side in zip(rings, sides, strict=True)]
@@ -116,6 +101,26 @@ def _ring_edges(polygons: Sequence[Sequence[Points]]) -> Edges:
     end = np.concatenate([ring[1:] for ring in rings])
     turn = np.repeat(np.array(turns, np.int8), [len(ring) - 1 for ring in rings])
     return Edges(start, end, turn).where((start != end).any(axis=1))
+
+
+def pixel_edges(edges: Edges, region_crs: str, grid: PixelGrid) -> Edges:
+    """Return edges in a grid's pixels: (column, row), pixel centres at +0.5.
+
+    Edges that change nothing in the grid are left out: those above it, below it, and to its right.
+
+    Args:
+        edges: The edges, straight in their own CRS.
+        region_crs: That CRS.
+        grid: The grid.
+
+    Raises:
+        InvalidInput: If the grid's CRS cannot show the outline near the grid, or shows it torn.
+    """
+    project = projector(region_crs, grid.crs)
+    near = _near(edges, region_crs, grid)
+    if not len(near.turn):
+        return near
+    return _followed(near, lambda places: grid.to_pixels(project(places)), grid)
 
 
 def _area(ring: Points) -> float:
@@ -209,7 +214,6 @@ def _cut(edges: Edges, axis: int, line: float) -> Edges:
     low, high = np.where(is_up, start, end), np.where(is_up, end, start)
     along = high - low
     spot = low + along * ((line - low[:, axis]) / along[:, axis])[:, None]
-    spot[:, axis] = line
     whole = edges.where(~crosses)
     return Edges(
         np.concatenate([whole.start, start, spot]),
