@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from eezarr.api import run_job
 from eezarr.cli.leaving import run_interruptibly
+from eezarr.cli.memory import keep_freed_memory
 from eezarr.cli.progress import showing_progress
 from eezarr.errors import EezarrError, Incomplete, InvalidInput
 from eezarr.events import as_record
@@ -31,6 +32,7 @@ def run_fetch(job: Job, *, overwrite: bool, repair: bool, as_json: bool, events:
     Raises:
         EezarrError: What the job ended with, if not with every tile.
     """
+    keep_freed_memory()
     try:
         with _recording(events) as record, showing_progress(quiet=quiet) as show:
 

@@ -1,0 +1,65 @@
+"""Peak memory of whole processes: the same for 1 GB of pixels and for 20 GB, and within what was allowed.
+
+    python -m benchmarks.memory [--runs 5] [--tiny]
+
+The base is what a job of one small tile takes. Needs 14 GB of disk in the folder for temporary files.
+"""
+
+from __future__ import annotations
+
+import sys
+from statistics import median
+
+from benchmarks.findings import Finding, Scale, Section, Table, at_most, run_alone
+from benchmarks.measure import run_process, scratch_folder
+from benchmarks.scenes import Region
+from benchmarks.service import Service, replaying
+from benchmarks.stored import require_periodic
+from benchmarks.ways import job_text
+
+__all__ = ["measure"]
+
+MIB = 1 << 20
+SIDES = {"1 GB": 11264, "20 GB": 50176}
+BUDGETS = {"512 MiB": 512 * MIB, "2 GiB (default)": 2048 * MIB}
+
+
+def measure(scale: Scale) -> Section:
+    """Measure each budget with each size."""
+    sides = {"tiny": 2048} if scale.is_tiny else SIDES
+    findings: list[Finding] = []
+    rows: list[tuple[str, ...]] = []
+    with replaying(is_periodic=True) as service:
+        base = median(_peak(service, 64, 2048 * MIB) for _ in range(scale.runs))
+        service.set_latency(base_s=0.01 if scale.is_tiny else 0.5)  # so that all slots hold a body
+        for budget, allowed in BUDGETS.items():
+            # The largest region once: it is the size that matters there, and takes minutes.
+            runs = {size: 1 if size == "20 GB" else scale.runs for size in sides}
+            peaks = {
+                size: median(_peak(service, side, allowed) for _ in range(runs[size])) for size, side in sides.items()
+            }
+            rows += [(budget, size, f"{peak / MIB:.0f}", f"{base / MIB:.0f}") for size, peak in peaks.items()]
+            worst = max(peaks.values()) / (base + allowed)
+            findings.append(at_most(f"{budget}: peak over base and budget", worst, 1.1, "x"))
+            growth = list(peaks.values())[-1] / next(iter(peaks.values()))
+            findings.append(at_most(f"{budget}: peak of the largest over the smallest region", growth, 1.1, "x"))
+    return Section(
+        title="Memory",
+        note="Peak resident memory of `eezarr fetch` as the kernel accounts it; base: a region of 64 x 64 pixels.",
+        findings=tuple(findings),
+        tables=(Table(columns=("budget", "pixels", "peak MiB", "base MiB"), rows=tuple(rows)),),
+    )
+
+
+def _peak(service: Service, side: int, budget_bytes: int) -> float:
+    region = Region(side=side, band_count=4)
+    with scratch_folder() as folder:
+        (folder / "job.toml").write_text(job_text(region, fetch=f"memory = {budget_bytes}"), encoding="utf-8")
+        command = [sys.executable, "-m", "eezarr", "fetch", "job.toml", "--quiet", "--api-url", service.url]
+        usage = run_process(command, folder)
+        require_periodic(folder / "out.zarr", region)
+    return usage.peak_bytes
+
+
+if __name__ == "__main__":
+    run_alone(measure, __doc__)
