@@ -262,7 +262,7 @@ def test_the_strictest_terms_hold_for_as_long_as_they_are_there():
                 during = gate.limit, gate.per_second
             return before, during, gate.per_second
 
-    assert in_one_loop(scene) == ((8, 100), (3, 10), 100)
+    assert in_one_loop(scene) == ((32, 100), (3, 10), 100)
 
 
 def test_all_who_share_a_gate_are_told_that_it_shrinks():

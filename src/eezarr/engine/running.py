@@ -118,6 +118,8 @@ class _Run:
             except (ServiceRefusal, Retryable) as error:
                 if not self.successes and not isinstance(error, TooHeavy):
                     raise
+                # The frames that it came through hold 12 kB (measured), and a job can have many failures.
+                error.__traceback__ = error.__cause__ = error.__context__ = None
                 self.failures.append(Failure(tile=tile, error=error))
                 self.observe(TileFailed(tile=tile.index, where=str(tile), error=error.message, attempts=error.attempts))
 

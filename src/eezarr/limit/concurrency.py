@@ -18,10 +18,11 @@ class ConcurrencyLimit:
 
     Args:
         ceiling: The most that the job allows; the limit never exceeds it.
-        start: Where it begins.
+        start: Where it begins: a little below the quota that projects have by default, so that a short job is not over
+            before the limit is found. A smaller quota is found at the first refusals, which cost little.
     """
 
-    def __init__(self, *, ceiling: int, start: int = 8) -> None:
+    def __init__(self, *, ceiling: int, start: int = 32) -> None:
         self._ceiling = ceiling
         self._most = ceiling
         self._restricted_until_s = float("-inf")
