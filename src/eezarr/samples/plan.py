@@ -1,0 +1,303 @@
+"""A plan of samples: each is one tile, on a grid of its own, and one chunk of the store.
+
+A plan is a value of columns: half a million samples are some dozens of megabytes. A tile is made when one is asked for.
+A sample whose patch is more than one request may hold is still one tile: the engine asks for it in parts, which are put
+together in memory, so that every stored object has one writer.
+
+Law: the fingerprint covers all that is stored of a sample or changes a pixel: sites with all that is known of them, in
+stored order, splits, grids, image, bands, masking, steps, layout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eezarr.errors import InvalidInput
+from eezarr.grid import Shape2D, Window
+from eezarr.plan import NO_MASKING, accounted_bytes, fields_of
+from eezarr.plan.model import Tile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from eezarr.plan import Band, Field, Masking, RequestLimits
+    from eezarr.plan.model import Compressor, ZarrFormat
+    from eezarr.samples.gridding import PatchGrids
+    from eezarr.samples.sites import SiteTable
+    from eezarr.samples.splits import SplitBy, Splits
+    from eezarr.samples.steps import SampleSteps
+
+__all__ = ["SampleLayout", "SamplePlan", "SplitFacts", "make_sample_plan"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleLayout:
+    """How samples are laid out in the store."""
+
+    chunk: Shape2D
+    """Pixels of a patch: a chunk holds one sample, all its steps and bands."""
+    per_shard: int | None = None
+    """Samples of a stored object; None: each is one of its own."""
+    compressor: Compressor = "auto"
+    zarr_format: ZarrFormat = 3
+
+    @property
+    def unit(self) -> int:
+        """Samples of one stored object."""
+        return self.per_shard or 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitFacts:
+    """How the sites were divided, for the store's provenance."""
+
+    by: SplitBy
+    fractions: tuple[tuple[str, float], ...] = ()
+    block_m: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SamplePlan:
+    """Samples, in stored order, and what is stored of each; made by `make_sample_plan`."""
+
+    image_key: str
+    """What is read, in one canonical string."""
+    sites: SiteTable
+    """The place of each sample, and what is known of it."""
+    rows: NDArray[np.int64]
+    """Which of the sites, as they were given, each sample is."""
+    grids: PatchGrids
+    bands: tuple[Band, ...]
+    """All bands, in stored order; of one type."""
+    layout: SampleLayout
+    masking: Masking = NO_MASKING
+    steps: SampleSteps | None = None
+    """The images of each sample, where each has its own."""
+    has_time: bool = False
+    """Whether there is a time axis."""
+    target: Band | None = None
+    """The band of an image of labels that is stored beside the pixels."""
+    splits: Splits | None = None
+    split_facts: SplitFacts | None = None
+    seed: int | None = None
+    """What the order was shuffled with; None: the sites' own order."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def tile_count(self) -> int:
+        """All samples, those without images included."""
+        return len(self.rows)
+
+    @cached_property
+    def wanted(self) -> NDArray[np.bool_]:
+        """Which samples are asked for: those that have an image."""
+        return np.ones(len(self), np.bool_) if self.steps is None else self.steps.counts > 0
+
+    @cached_property
+    def wanted_count(self) -> int:
+        """How many samples are asked for."""
+        return int(np.count_nonzero(self.wanted))
+
+    @property
+    def step_count(self) -> int:
+        """Time steps of the stored arrays, the most that a sample has; 1 where there is no time."""
+        return self.steps.most if self.has_time and self.steps is not None else 1
+
+    @property
+    def size(self) -> Shape2D:
+        """Pixels of a patch."""
+        return self.layout.chunk
+
+    @property
+    def request_bands(self) -> tuple[tuple[Band, ...], ...]:
+        """What the sample with the most steps asks for: pixels, masks and labels."""
+        return (tuple(field.wire for field in self._fields(range(self.step_count))),)
+
+    @property
+    def largest_tile(self) -> Shape2D:
+        """The pixels of a patch."""
+        return self.size
+
+    @property
+    def tile_bytes(self) -> int:
+        """Bytes of the largest sample, masks and labels included."""
+        (bands,) = self.request_bands
+        return self.size.size * sum(band.itemsize for band in bands)
+
+    @property
+    def unit_bytes(self) -> int:
+        """Bytes of one stored object of each array together, uncompressed."""
+        return self.tile_bytes * min(self.layout.unit, len(self))
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of all pixels that are asked for, uncompressed, without masks and labels."""
+        steps = self.wanted_count if not self.has_time or self.steps is None else int(self.steps.counts.sum())
+        return self.size.size * steps * sum(band.itemsize for band in self.bands)
+
+    def tile(self, index: int) -> Tile:
+        """Return a sample as what is asked for.
+
+        Raises:
+            IndexError: If the index is not in `range(tile_count)`.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return Tile(
+            index=index,
+            window=Window(row=0, col=0, height=self.size.height, width=self.size.width),
+            first_band=0,
+            bands=self.bands,
+            region=self.grids.grid(index),
+            steps=range(self.steps_of(index)),
+            has_time=self.has_time,
+            masking=self.masking,
+            target=self.target,
+            name=f"sample {index} (site {self.sites.attributes.ids[index]!r})",
+        )
+
+    def steps_of(self, index: int) -> int:
+        """Return how many time steps a sample has; 1 where there is no time."""
+        if not self.has_time or self.steps is None:
+            return 1
+        return int(self.steps.sample_starts[index + 1] - self.steps.sample_starts[index])
+
+    def is_wanted(self, index: int) -> bool:
+        """Return whether a sample is asked for."""
+        return bool(self.wanted[index])
+
+    def __iter__(self) -> Iterator[Tile]:
+        """Yield all wanted samples in stored order, one at a time."""
+        return (self.tile(index) for index in range(len(self)) if self.is_wanted(index))
+
+    @property
+    def cut(self) -> str:
+        """What marks count in."""
+        return f"samples {self.fingerprint}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of all that is stored of the samples, but for the pixels; 32 hexadecimal digits."""
+        splits = None if self.splits is None else [list(self.splits.names), _hash(self.splits.index)]
+        layout, masking = self.layout, self.masking
+        facts = [
+            self.image_key,
+            self.sites.digest(),
+            self._known(),
+            splits,
+            _hash(self.rows),
+            [list(self.grids.crs), _hash(self.grids.zone), _hash(self.grids.col), _hash(self.grids.row)],
+            [float(step).hex() for step in self.grids.resolution],
+            [self.size.height, self.size.width],
+            [[band.name, band.dtype] for band in self.bands],
+            None if self.target is None else [self.target.name, self.target.dtype],
+            [layout.per_shard, layout.compressor, layout.zarr_format],
+            [masking.mode, [float(fill).hex() for fill in masking.fills], masking.is_shared],
+            [self.has_time, None if self.steps is None else self.steps.digest()],
+        ]
+        return hashlib.sha256(json.dumps(facts, ensure_ascii=True).encode()).hexdigest()[:32]
+
+    def _fields(self, steps: range) -> tuple[Field, ...]:
+        return fields_of(
+            self.bands,
+            first_band=0,
+            steps=steps,
+            has_time=self.has_time,
+            masking=self.masking,
+            target=self.target,
+        )
+
+    def _known(self) -> str:
+        """A hash of the labels and properties."""
+        facts = self.sites.attributes
+        columns = {"": facts.labels, **facts.properties}
+        return hashlib.sha256(
+            json.dumps([[name, str(None if c is None else c.tolist())] for name, c in columns.items()]).encode()
+        ).hexdigest()
+
+
+def make_sample_plan(
+    *,
+    image_key: str,
+    sites: SiteTable,
+    rows: NDArray[np.int64],
+    grids: PatchGrids,
+    bands: tuple[Band, ...],
+    layout: SampleLayout,
+    limits: RequestLimits,
+    masking: Masking = NO_MASKING,
+    steps: SampleSteps | None = None,
+    has_time: bool = False,
+    target: Band | None = None,
+    splits: Splits | None = None,
+    split_facts: SplitFacts | None = None,
+    seed: int | None = None,
+) -> SamplePlan:
+    """Return the plan of some samples; see `SamplePlan` for the arguments.
+
+    Raises:
+        InvalidInput: If there are no samples, none has an image, bands are missing, doubled, of several types or fills,
+            or one pixel of one step is more than a request may ask for.
+    """
+    if not len(rows):
+        raise InvalidInput("There are no sites.", hint="Give a file with at least one.")
+    _check_bands(bands, masking)
+    plan = SamplePlan(
+        image_key=image_key,
+        sites=sites,
+        rows=rows,
+        grids=grids,
+        bands=bands,
+        layout=layout,
+        masking=masking,
+        steps=steps,
+        has_time=has_time,
+        target=target,
+        splits=splits,
+        split_facts=split_facts,
+        seed=seed,
+    )
+    if not plan.wanted_count:
+        raise InvalidInput(
+            "No image of the collection shows any of the sites.",
+            hint="Widen the period, window_days or the filter, or check the sites.",
+        )
+    one_step = [field.wire for field in plan._fields(range(1))]
+    if not limits.admits(Shape2D(1, 1), one_step):
+        raise InvalidInput(
+            f"One pixel of {len(one_step)} bands counts {accounted_bytes(Shape2D(1, 1), one_step)} bytes; a request "
+            f"may have {limits.max_bands} bands and {limits.max_bytes} bytes.",
+            hint="Choose fewer bands.",
+        )
+    return plan
+
+
+def _check_bands(bands: tuple[Band, ...], masking: Masking) -> None:
+    names = [band.name for band in bands]
+    if not names or len(set(names)) < len(names):
+        raise InvalidInput(f"The bands {names} are none, or not distinct.", hint="Name each band once.")
+    if len({band.dtype for band in bands}) > 1:
+        listed = ", ".join(f"{band.name} {band.dtype}" for band in bands[:8])
+        raise InvalidInput(
+            f"Samples have one type, but the bands have several: {listed}.",
+            hint="Choose bands of one type, or cast them: [collection] has `cast`, an expression `toFloat()`.",
+        )
+    if len({repr(fill) for fill in masking.fills}) > 1:
+        raise InvalidInput(
+            f"Samples have one fill, but the bands have several: {', '.join(map(str, masking.fills[:8]))}.",
+            hint="Declare the same fill for all bands.",
+        )
+
+
+def _hash(column: NDArray[np.int64]) -> str:
+    return hashlib.sha256(column.astype("<i8").tobytes()).hexdigest()
