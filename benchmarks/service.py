@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from benchmarks.measure import Usage
 
-__all__ = ["Service", "Stats", "replaying"]
+__all__ = ["Service", "Stats", "emulating", "replaying"]
 
 _ROOT = Path(__file__).parents[1]
 _UNLIMITED = ("--max-requests-per-second", "1000000", "--max-concurrency", "10000")
@@ -86,6 +86,13 @@ def replaying(
         options = ["--upstream", emulator, *gzip, *(("--periodic",) if is_periodic else ())]
         options += ["--tls", *map(str, tls)] if tls else []
         yield Service(url=stack.enter_context(_running("benchmarks.replay", *options)))
+
+
+@contextmanager
+def emulating(*options: str) -> Iterator[str]:
+    """Run an emulator with options of its command line, and yield its URL."""
+    with _running("eezarr.emulator", *options) as url:
+        yield url
 
 
 @contextmanager

@@ -349,7 +349,7 @@ def _tile_of(plan, request):
     origin, asked = plan.grid.transform, request.transform
     row, col = round((asked[5] - origin[5]) / origin[4]), round((asked[2] - origin[2]) / origin[0])
     place = row // plan.tile_shape.height * plan.cols + col // plan.tile_shape.width
-    names = [tuple(band.name for band in group) for group in plan.groups]
+    names = [tuple(band.name for band in group) for group in plan.request_bands]
     # One pixel is asked for to learn a type; it is no tile's.
     if request.bands not in names or (request.width, request.height) == (1, 1):
         return None

@@ -6,7 +6,8 @@ CPU), or not even that, if the order says `is_spawned`.
 
 What is changed is patience alone, which no job file and no option can set: the time-outs of a connection
 (60 s of silence) and the waits between attempts (1 to 60 s). `die_at` ends the process by SIGKILL right before its
-n-th write to the store takes effect: the moment between a temporary file and its rename.
+n-th write to the store takes effect: the moment between a temporary file and its rename. `compute_s` is how long a
+request may take before its first byte, where 10 s are too short.
 """
 
 import ctypes
@@ -24,12 +25,13 @@ PATIENCE = {
 }
 
 
-def hurry():
+def hurry(**more):
     from eezarr.earthengine.session import Timeouts
     from eezarr.retry import RetryPolicy
 
     for record in (Timeouts, RetryPolicy):
         record.__init__.__kwdefaults__.update(PATIENCE[record.__name__])
+    Timeouts.__init__.__kwdefaults__.update(more)
 
 
 def import_all():
@@ -86,6 +88,8 @@ def become(order):
         drop_privileges()
     if order.get("die_at") is not None:
         die_at(order["die_at"])
+    if order.get("compute_s"):
+        hurry(compute_s=order["compute_s"])
     random.seed(order["seed"])
 
 

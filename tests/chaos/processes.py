@@ -21,7 +21,7 @@ from known import environment
 
 HURRIED = Path(__file__).with_name("hurried.py")
 LONGEST_RUN_S = 120.0
-"""A run that takes longer has hung: no job here has more than some seconds' work."""
+"""No job of the suite has more than some seconds' work."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +85,14 @@ class Running:
 
 
 class Forge:
-    """Makes processes of the command line, one at a time."""
+    """Makes processes of the command line, one at a time.
 
-    def __init__(self):
+    Args:
+        longest_run_s: A run that takes longer has hung.
+    """
+
+    def __init__(self, longest_run_s=LONGEST_RUN_S):
+        self._longest_run_s = longest_run_s
         self._folder = tempfile.TemporaryDirectory(prefix="forge-")
         folder = Path(self._folder.name)
         self._pipe, self._out, self._err = folder / "events", folder / "stdout", folder / "stderr"
@@ -119,7 +124,7 @@ class Forge:
             on_start: Called with the running command.
             seed: Of its jitter.
             variables: More of its environment.
-            order: `die_at`, `limits`, `is_humble`, `is_spawned`: see `hurried`.
+            order: `die_at`, `limits`, `is_humble`, `is_spawned`, `compute_s`: see `hurried`.
         """
         is_telling = arguments[0] == "fetch"
         listening = os.open(self._pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -155,7 +160,7 @@ class Forge:
 
     def _follow(self, running, listening, on_event):
         """Read events as they come, until the process has ended and its last event is read; return its exit code."""
-        text, deadline_s = b"", time.monotonic() + LONGEST_RUN_S
+        text, deadline_s = b"", time.monotonic() + self._longest_run_s
         with selectors.DefaultSelector() as selector:
             selector.register(listening, selectors.EVENT_READ)
             selector.register(self._parent.stdout, selectors.EVENT_READ)

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from eezarr.api.exporting import export, run_export
     from eezarr.api.framing import frame_corner, frame_image, frame_region
     from eezarr.api.jobs import Estimate, JobPlan, resolve_job, run_job
+    from eezarr.api.patches import Patches
     from eezarr.api.pictures import write_geotiff, write_thumbnail
+    from eezarr.api.samplejobs import SamplesJobPlan, fetch_samples, plan_samples_job, run_samples_job
     from eezarr.api.service import Service
 
 _HOMES = {
@@ -25,7 +27,9 @@ _HOMES = {
     "exporting": ("export", "run_export"),
     "framing": ("frame_corner", "frame_image", "frame_region"),
     "jobs": ("Estimate", "JobPlan", "resolve_job", "run_job"),
+    "patches": ("Patches",),
     "pictures": ("write_geotiff", "write_thumbnail"),
+    "samplejobs": ("SamplesJobPlan", "fetch_samples", "plan_samples_job", "run_samples_job"),
     "service": ("Service",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -35,16 +39,21 @@ __all__ = [
     "Estimate",
     "FetchedTile",
     "JobPlan",
+    "Patches",
+    "SamplesJobPlan",
     "Service",
     "export",
     "fetch",
+    "fetch_samples",
     "frame_corner",
     "frame_image",
     "frame_region",
     "plan_job",
+    "plan_samples_job",
     "resolve_job",
     "run_export",
     "run_job",
+    "run_samples_job",
     "write_geotiff",
     "write_thumbnail",
 ]

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from eezarr.api.coarsening import overview_methods
 from eezarr.api.collecting import ArrayKeeper, FetchedTile, QueueKeeper
 from eezarr.api.describing import describe, typed_bands
-from eezarr.api.resolving import masking_of, plan_for, resolve_series
+from eezarr.api.resolving import limits_of, masking_of, plan_for, resolve_series
+from eezarr.api.running import Runner, require_all
+from eezarr.api.samplefetching import SampleFetcher
+from eezarr.api.sampling import resolve_sites
 from eezarr.api.series import cube_bands
 from eezarr.api.service import Service
-from eezarr.config import StoreOptions
-from eezarr.earthengine import Image, PixelSource, body_capacity
+from eezarr.config import SampleStoreOptions, StoreOptions
+from eezarr.earthengine import Image
 from eezarr.earthengine.series import ImageCollection
-from eezarr.engine import HedgedSource, ThreadedKeeper, TileReader, run_tiles
-from eezarr.errors import Incomplete
+from eezarr.engine import ThreadedKeeper
 from eezarr.events import JobEnded, JobStarted
 from eezarr.outputs.report import Report, Tally, missing_tiles
-from eezarr.plan import Budget
 from eezarr.store import ZarrSink
 
 if TYPE_CHECKING:
@@ -28,13 +29,17 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from eezarr.api.patches import Patches
     from eezarr.config import MaskOptions
+    from eezarr.earthengine.image import ImageLike
+    from eezarr.earthengine.sampling import SampledImages
     from eezarr.earthengine.source import Subject, SubjectLike
     from eezarr.engine import Failure, Keeper
     from eezarr.events import Event, Observer
     from eezarr.grid import PixelGrid
     from eezarr.plan import Band, Plan, Tile
-    from eezarr.protocols import Source
+    from eezarr.samples import SamplePlan, SiteTable
+    from eezarr.store import Resampling
 
 __all__ = ["Client"]
 
@@ -69,7 +74,7 @@ class Client(Service):
         """
         subject, plan = await self._transient_plan(image, grid, None, mask)
         keeper = ArrayKeeper.empty(plan)
-        self._require_all(await self._run(plan, plan, subject, keeper))
+        require_all(await self._run(plan, plan, subject, keeper))
         return keeper.result
 
     async def stream(
@@ -98,7 +103,7 @@ class Client(Service):
         try:
             async for fetched in keeper:
                 yield fetched
-            self._require_all(await job)
+            require_all(await job)
         finally:
             job.cancel()
             await asyncio.wait([job])
@@ -140,18 +145,27 @@ class Client(Service):
             output=output,
             masking=masking_of(mask, bands),
         )
-        return await self.fetch_plan(subject, plan, output, overwrite=overwrite)
+        overviews = store.overviews if store is not None else False
+        return await self.fetch_plan(subject, plan, output, overwrite=overwrite, overviews=overviews)
 
     async def fetch_plan(
-        self, subject: Subject, plan: Plan, output: str, *, overwrite: bool = False, repair: bool = False
+        self,
+        subject: Subject,
+        plan: Plan,
+        output: str,
+        *,
+        overwrite: bool = False,
+        repair: bool = False,
+        overviews: bool | Resampling = False,
     ) -> Report:
-        """Fetch a plan's missing tiles into its store; see `fetch`.
+        """Fetch a plan's missing tiles into its store, then make its overviews; see `fetch`.
 
         With `repair`, stored tiles are read first, and those that are not what was stored are missing, too.
         """
         clock = asyncio.get_running_loop().time
         start_s, start_bytes = clock(), self._open().service.transport.received_bytes
         tally = Tally()
+        methods = await overview_methods(self, subject, plan, overviews)
         sink = await asyncio.to_thread(
             ZarrSink.create, plan, output, image_info=subject.describe(), now=datetime.now(UTC), overwrite=overwrite
         )
@@ -168,7 +182,7 @@ class Client(Service):
             async with ThreadedKeeper.over(sink, threads=WRITERS) as keeper:
                 tiles = map(plan.tile, sink.missing())
                 failures = await self._run(plan, tiles, subject, keeper, tally=tally, successes=resumed)
-        is_complete = await asyncio.to_thread(sink.finish, datetime.now(UTC))
+        is_complete = await asyncio.to_thread(sink.finish, datetime.now(UTC), overviews=methods)
         report = Report(
             output=output,
             tiles_total=plan.wanted_count,
@@ -184,8 +198,63 @@ class Client(Service):
             missing=missing_tiles(failures),
         )
         self._tell(JobEnded(is_complete=is_complete, seconds=report.seconds))
-        self._require_all(failures, report)
+        require_all(failures, report)
         return report
+
+    async def fetch_samples(
+        self,
+        image: SubjectLike,
+        sites: SiteTable,
+        output: str,
+        *,
+        patches: Patches,
+        label_image: ImageLike | None = None,
+        store: SampleStoreOptions | None = None,
+        mask: MaskOptions | None = None,
+        overwrite: bool = False,
+    ) -> Report:
+        """Fetch patches round sites into one store; the same call resumes what an earlier one began.
+
+        Args:
+            image: What is read: an `Image`, an `ee.Image`, or `Image.collection(...)`, of which each site has images of
+                its own.
+            sites: Their places; `read_sites` reads them from a file.
+            output: A path or a file://, s3://, gs:// or az:// URL.
+            patches: Size, CRS, resolution, splits and order.
+            label_image: An image of one band, of which a patch is stored as each sample's `target`.
+            store: Shards and compression.
+            mask: What becomes of masked pixels; None: what the service answers for them.
+            overwrite: Whether to delete another Zarr group that is there.
+
+        Returns:
+            The report of a complete job; its tiles are the samples.
+
+        Raises:
+            Incomplete: If samples could not be had; its report names each.
+            EezarrError: If the job had to stop; what is stored stays, and the same call resumes.
+        """
+        resolved = await resolve_sites(
+            self,
+            image,
+            sites,
+            patches,
+            label_image=label_image,
+            store=store or SampleStoreOptions(),
+            mask=mask,
+            is_probing=True,
+        )
+        return await self.fetch_sample_plan(resolved.subject, resolved.plan, output, overwrite=overwrite)
+
+    async def fetch_sample_plan(
+        self, subject: SampledImages, plan: SamplePlan, output: str, *, overwrite: bool = False, repair: bool = False
+    ) -> Report:
+        """Fetch a plan's missing samples into its store; see `fetch_samples`.
+
+        With `repair`, stored samples are read first, and those that are not what was stored are missing, too.
+        """
+        limits = limits_of(subject.limits, self.options.limits)
+        fetcher = SampleFetcher(link=self._open(), options=self.options, limits=limits, tell=self._tell)
+        return await fetcher.fetch(subject, plan, output, overwrite=overwrite, repair=repair)
 
     async def read_tiles(self, subject: Subject, plan: Plan, tiles: Iterable[Tile], keeper: Keeper) -> None:
         """Ask for some of a plan's tiles, and hand each to a keeper.
@@ -194,7 +263,7 @@ class Client(Service):
             Incomplete: If tiles could not be had; it names them.
             EezarrError: If nothing could be had.
         """
-        self._require_all(await self._run(plan, tiles, subject, keeper))
+        require_all(await self._run(plan, tiles, subject, keeper))
 
     # Inside.
 
@@ -208,32 +277,12 @@ class Client(Service):
         tally: Observer = lambda _: None,
         successes: int = 0,
     ) -> list[Failure]:
-        link = self._open()
-
         def observe(event: Event) -> None:
             tally(event)
             self._tell(event)
 
-        budget = Budget(concurrency=self.options.max_concurrency, memory_bytes=int(self.options.memory))
-        source: Source = PixelSource(link.service, subject, bands=plan.bands, masking=plan.masking)
-        if self.options.hedge:
-            source = HedgedSource(source=source, gate=link.asker.gate, observe=observe)
-        reader = TileReader(
-            source=source,
-            asker=replace(link.asker, observe=observe),
-            unit=plan.layout.chunk,
-            body_bytes=lambda part: body_capacity(part.wire_bands, part.window.shape),
-            observe=observe,
-        )
-        return await run_tiles(
-            tiles,
-            reader=reader,
-            keeper=keeper,
-            workers=min(budget.workers(plan.tile_bytes), plan.wanted_count),
-            buffer_bytes=max(body_capacity(bands, plan.largest_tile) for bands in plan.request_bands),
-            observe=observe,
-            successes=successes,
-        )
+        runner = Runner(link=self._open(), options=self.options, observe=observe)
+        return await runner.run(plan, tiles, subject, keeper, successes=successes)
 
     async def _described(
         self, image: SubjectLike, grid: PixelGrid, mask: MaskOptions | None
@@ -260,14 +309,3 @@ class Client(Service):
         each = mask.model_copy(update={"per_band": True}) if mask is not None and mask.mode == "band" else mask
         masking = masking_of(each, bands)
         return subject, plan_for(subject, grid, bands, store=store, fetch=fetch, output=None, masking=masking)
-
-    @staticmethod
-    def _require_all(failures: list[Failure], report: Report | None = None) -> None:
-        if not failures:
-            return
-        first = "; ".join(f"{item.tile}: {item.error.message}" for item in failures[:5])
-        raise Incomplete(
-            f"{len(failures)} tiles are missing: {first}{'; …' if len(failures) > 5 else ''}",
-            hint="Run the same again: it asks for the missing tiles only.",
-            report=report,
-        )

@@ -33,6 +33,12 @@ class DescribedImage:
     types: tuple[tuple[str, str | None], ...]
     """Name and NumPy type of each of the image's bands; None where metadata does not tell."""
 
+    @property
+    def bands(self) -> tuple[Band, ...] | None:
+        """The bands that are read as metadata tells them, or None where it does not tell a type."""
+        known = [(name, dtype) for name, dtype in self.types if dtype is not None]
+        return tuple(Band(name, dtype) for name, dtype in known) if len(known) == len(self.types) else None
+
     def band(self, name: str) -> AssetBand:
         """Return a band of the asset, whether the image reads it or not.
 
@@ -104,10 +110,8 @@ async def typed_bands(
         grid: Where it will be read.
         is_probing: Whether that pixel may be asked for; if not, an expression's description is believed.
     """
-    types = [(name, dtype) for name, dtype in described.types if dtype is not None]
-    is_told = len(types) == len(described.types)
-    if is_told and (described.asset is not None or not is_probing):
-        return tuple(Band(name, dtype) for name, dtype in types)
+    if described.bands is not None and (described.asset is not None or not is_probing):
+        return described.bands
     told = dict(described.types)
     probed = await client.probe_bands(described.image, grid)
     while any(told[band.name] != band.dtype for band in probed):

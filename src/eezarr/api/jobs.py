@@ -11,13 +11,14 @@ from eezarr.api.resolving import resolve
 from eezarr.config import Job
 
 if TYPE_CHECKING:
+    from eezarr.config import FetchOptions
     from eezarr.earthengine.auth import Credentials
     from eezarr.earthengine.source import Subject
     from eezarr.events import Observer
     from eezarr.outputs.report import Report
     from eezarr.plan import Plan
 
-__all__ = ["Estimate", "JobPlan", "load_job", "resolve_job", "run_job"]
+__all__ = ["Estimate", "JobPlan", "estimate_of", "load_job", "resolve_job", "run_job"]
 
 REQUEST_S = 0.5
 """Assumed seconds for a request by itself. Source: 16 threads had 47 tiles of 512 x 512 in a second (datensee)."""
@@ -64,7 +65,11 @@ async def resolve_job(job: Job, *, credentials: Credentials | Path | str | None 
     """
     async with Client(project=job.project, credentials=credentials, options=job.fetch) as client:
         resolved = await resolve(job, client, is_probing=False)
-    return JobPlan(job=job, subject=resolved.subject, plan=resolved.plan, estimate=_estimate(resolved.plan, job))
+    plan = resolved.plan
+    estimate = estimate_of(
+        plan.wanted_count, plan.pixel_bytes, job.fetch, largest_request_bytes=plan.largest_request_bytes
+    )
+    return JobPlan(job=job, subject=resolved.subject, plan=plan, estimate=estimate)
 
 
 async def run_job(
@@ -86,16 +91,23 @@ async def run_job(
     """
     async with Client(project=job.project, credentials=credentials, options=job.fetch, observe=observe) as client:
         resolved = await resolve(job, client, is_probing=True)
-        return await client.fetch_plan(resolved.subject, resolved.plan, job.output, overwrite=overwrite, repair=repair)
+        return await client.fetch_plan(
+            resolved.subject,
+            resolved.plan,
+            job.output,
+            overwrite=overwrite,
+            repair=repair,
+            overviews=job.store.overviews,
+        )
 
 
-def _estimate(plan: Plan, job: Job) -> Estimate:
-    """Rounds of concurrent requests, each as long as its base and its pixels, but no faster than the rate admits."""
-    slots = min(job.fetch.max_concurrency, plan.wanted_count)
-    busy_s = plan.wanted_count * REQUEST_S + plan.pixel_bytes / 1e6 * MEGABYTE_S
+def estimate_of(requests: int, pixel_bytes: int, fetch: FetchOptions, *, largest_request_bytes: int) -> Estimate:
+    """Return what requests take in rounds, each as long as its base and its pixels, but no faster than the rate."""
+    slots = max(1, min(fetch.max_concurrency, requests))
+    busy_s = requests * REQUEST_S + pixel_bytes / 1e6 * MEGABYTE_S
     return Estimate(
-        requests=plan.wanted_count,
-        pixel_bytes=plan.pixel_bytes,
-        largest_request_bytes=plan.largest_request_bytes,
-        seconds=max(busy_s / slots, plan.wanted_count / job.fetch.max_requests_per_second),
+        requests=requests,
+        pixel_bytes=pixel_bytes,
+        largest_request_bytes=largest_request_bytes,
+        seconds=max(busy_s / slots, requests / fetch.max_requests_per_second),
     )

@@ -44,7 +44,16 @@ if TYPE_CHECKING:
     from eezarr.grid.region import Region
     from eezarr.plan import Band, Plan
 
-__all__ = ["ResolvedJob", "image_of", "masking_of", "plan_for", "resolve", "resolve_pixels", "resolve_series"]
+__all__ = [
+    "ResolvedJob",
+    "image_of",
+    "limits_of",
+    "masking_of",
+    "plan_for",
+    "resolve",
+    "resolve_pixels",
+    "resolve_series",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +84,8 @@ async def resolve(job: Job, client: Client, *, is_probing: bool) -> ResolvedJob:
         subject, bands = cube, await cube_bands(client, cube, common, grid, mode=mode, is_probing=is_probing)
     else:
         described, grid = await resolve_pixels(job, client)
+        if described.bands is not None:
+            masking_of(job.mask, described.bands)  # a fill that cannot be is refused before any pixel is asked for
         subject, bands = described.image, await typed_bands(client, described, grid, is_probing=is_probing)
     coverage = None if region is None else Coverage.of(region, job.grid.region_crs, grid)
     plan = plan_for(
@@ -191,7 +202,7 @@ def plan_for(
         image_key=subject.key,
         grid=grid,
         bands=bands,
-        limits=_limits(subject.limits, fetch.limits),
+        limits=limits_of(subject.limits, fetch.limits),
         layout=layout,
         budget=Budget(concurrency=fetch.max_concurrency, memory_bytes=int(fetch.memory)),
         steps=subject.steps if isinstance(subject, Cube) else None,
@@ -296,7 +307,8 @@ def _native_grid(described: DescribedImage, options: GridOptions, region: Region
     return crop_native(native, region, options.region_crs)
 
 
-def _limits(limits: RequestLimits, options: LimitOptions) -> RequestLimits:
+def limits_of(limits: RequestLimits, options: LimitOptions) -> RequestLimits:
+    """Return the limits of a method, with those of its own that a job states."""
     return RequestLimits(
         max_bytes=options.bytes or limits.max_bytes,
         max_side=options.side or limits.max_side,

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from eezarr.api.describing import DescribedImage, typed_bands
 from eezarr.earthengine import Image
 from eezarr.earthengine.packing import step_bytes
 from eezarr.earthengine.payload import MAX_REQUEST_BYTES
 from eezarr.errors import InvalidInput
-from eezarr.plan import Band
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from eezarr.earthengine.places import Place
     from eezarr.earthengine.series import ImageCollection
     from eezarr.grid import PixelGrid
-    from eezarr.plan import Masking, MaskMode
+    from eezarr.plan import Band, Masking, MaskMode
 
 __all__ = ["cube_bands", "list_series", "most_steps", "require_one_lattice"]
 
@@ -68,12 +68,9 @@ async def cube_bands(
     if cube.applied is None and common.bands is not None:
         return common.bands
     image = Image(graph=cube.step_expression(cube.steps[0]), bands=cube.bands)
-    if mode != "none" or not is_probing:
-        described = dict(await client.describe_bands(image))
-        types = [described.get(name) for name in cube.bands]
-        if None not in types:
-            return tuple(Band(name, dtype or "") for name, dtype in zip(cube.bands, types, strict=True))
-    return await client.probe_bands(image, grid)
+    told = dict(await client.describe_bands(image))
+    described = DescribedImage(image=image, asset=None, types=tuple((name, told.get(name)) for name in cube.bands))
+    return await typed_bands(client, described, grid, is_probing=is_probing and mode == "none")
 
 
 def most_steps(cube: Cube, bands: Sequence[Band], masking: Masking) -> int:
@@ -101,7 +98,7 @@ def require_one_lattice(images: Sequence[AssetInfo], band: str, *, is_cropped: b
         if grid is None:
             raise InvalidInput(f"Band {band!r} of {image.id} has no grid of its own.", hint="Give crs and resolution.")
         first = first or grid
-        if not _is_same_lattice(first, grid) or not (is_cropped or grid.shape == first.shape):
+        if not _is_same_lattice(first, grid, is_cropped=is_cropped):
             raise InvalidInput(
                 f"Band {band!r} of {image.id} lies on another grid ({grid.crs[:40]}, {grid.bounds}) than that of "
                 f"{images[0].id} ({first.crs[:40]}, {first.bounds}).",
@@ -111,9 +108,11 @@ def require_one_lattice(images: Sequence[AssetInfo], band: str, *, is_cropped: b
     return first
 
 
-def _is_same_lattice(one: PixelGrid, other: PixelGrid) -> bool:
+def _is_same_lattice(one: PixelGrid, other: PixelGrid, *, is_cropped: bool) -> bool:
     a, b = one.transform, other.transform
     if one.crs != other.crs or (a.a, a.b, a.d, a.e) != (b.a, b.b, b.d, b.e):
         return False
-    col, row = ~a * (b.c, b.f)
-    return bool(max(abs(col - round(col)), abs(row - round(row))) <= _ON_LATTICE_PX)
+    col, row = ~a @ (b.c, b.f)
+    if max(abs(col - round(col)), abs(row - round(row))) > _ON_LATTICE_PX:
+        return False
+    return is_cropped or (round(col) == round(row) == 0 and one.shape == other.shape)

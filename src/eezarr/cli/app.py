@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +37,22 @@ Output = Annotated[str | None, typer.Option("--output", metavar="STORE", help="T
 Concurrency = Annotated[
     int | None, typer.Option("--max-concurrency", min=1, metavar="N", help="Requests at a time at the most.")
 ]
+
+
+class Compression(StrEnum):
+    """How a GeoTIFF is compressed."""
+
+    DEFLATE = "deflate"
+    ZSTD = "zstd"
+    LZW = "lzw"
+    NONE = "none"
+
+
+class Resampling(StrEnum):
+    """How a GeoTIFF's overviews are made."""
+
+    AVERAGE = "average"
+    NEAREST = "nearest"
 
 
 def _print_version(asked: bool) -> None:
@@ -83,9 +100,17 @@ def plan(
     max_concurrency: Concurrency = None,
 ) -> None:
     """Say what a job would ask for: grid, tiles, requests, bytes, time. Asks for metadata only."""
+    from eezarr.config import SamplesJob, load_any_job
+
+    loaded = load_any_job(job).replaced(output=output, api_url=api_url, max_concurrency=max_concurrency)
+    if isinstance(loaded, SamplesJob):
+        from eezarr.cli.sampling import print_samples_plan
+
+        print_samples_plan(loaded, as_json=as_json, geojson=geojson)
+        return
     from eezarr.cli.planning import print_plan
 
-    print_plan(_job(job, output, api_url, max_concurrency), as_json=as_json, geojson=geojson)
+    print_plan(loaded, as_json=as_json, geojson=geojson)
 
 
 @app.command()
@@ -110,6 +135,37 @@ def fetch(
 
     run_fetch(
         _job(job, output, api_url, max_concurrency),
+        overwrite=overwrite,
+        repair=repair,
+        as_json=as_json,
+        events=events,
+        quiet=quiet,
+    )
+
+
+@app.command()
+@guarded
+def samples(
+    job: JobFile,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete another Zarr group that is there.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Read what is stored first, and fetch again what is not as it was stored.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout.")] = False,
+    events: Annotated[
+        Path | None, typer.Option("--events", metavar="FILE", help="Append every event as a JSON line.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    max_concurrency: Concurrency = None,
+    api_url: ApiUrl = None,
+    output: Output = None,
+) -> None:
+    """Fetch patches round sites into one store, for machine learning; run again to resume."""
+    from eezarr.cli.sampling import run_samples
+    from eezarr.config import SamplesJob
+
+    run_samples(
+        SamplesJob.load(job).replaced(output=output, api_url=api_url, max_concurrency=max_concurrency),
         overwrite=overwrite,
         repair=repair,
         as_json=as_json,
@@ -160,11 +216,74 @@ def preview(
     step: Annotated[
         int, typer.Option("--step", metavar="N", help="Time step of a cube, from 0; negative: from the last.")
     ] = -1,
+    count: Annotated[int, typer.Option("--count", min=1, metavar="N", help="Samples shown at the most.")] = 64,
+    split: Annotated[str | None, typer.Option("--split", help="Only samples of this split.")] = None,
+    label: Annotated[str | None, typer.Option("--label", help="Only samples with this label.")] = None,
+    each: Annotated[bool, typer.Option("--each", help="Stretch each sample by itself.")] = False,
 ) -> None:
-    """Write a picture of a store, stretched; tiles that are not there are transparent."""
-    from eezarr.cli.looking import write_preview
+    """Write a picture of a store, stretched; tiles that are not there are transparent.
 
-    write_preview(store, picture, bands=bands, size=size, low=low, high=high, step=step)
+    Of a store of samples: a contact sheet, masked pixels checkered.
+    """
+    from eezarr.cli.looking import write_preview
+    from eezarr.outputs.contactsheet import SheetOptions
+
+    options = SheetOptions(
+        bands=tuple(bands.split(",")) if bands else (),
+        count=count,
+        split=split,
+        label=label,
+        size=size,
+        low=low,
+        high=high,
+        is_each=each,
+        step=step,
+    )
+    write_preview(store, picture, options)
+
+
+@app.command()
+@guarded
+def convert(
+    store: Store,
+    file: Annotated[Path, typer.Argument(metavar="FILE.tif", help="The file; for a cube, one a step beside it.")],
+    bands: Annotated[str | None, typer.Option("--bands", metavar="B,B", help="These bands; default: all.")] = None,
+    time: Annotated[
+        str | None,
+        typer.Option("--time", metavar="TIME", help="One step of a cube: a position, or how its time begins."),
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option("--dtype", metavar="TYPE", help="One type for bands of several, such as float32.")
+    ] = None,
+    nodata: Annotated[
+        str | None, typer.Option("--nodata", metavar="VALUE", help="What masked pixels become; default: the fill.")
+    ] = None,
+    compress: Annotated[Compression, typer.Option("--compress", help="Lossless compression.")] = Compression.DEFLATE,
+    resampling: Annotated[
+        Resampling | None,
+        typer.Option("--resampling", help="Overviews; default: average of floats, nearest of integers."),
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Also with tiles missing: nodata there, or masked.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+) -> None:
+    """Write a store as Cloud Optimized GeoTIFF, for programs that read no Zarr (extra `geotiff`)."""
+    from eezarr.cli.converting import number, run_conversion
+    from eezarr.outputs.conversion import Conversion
+
+    conversion = Conversion(
+        bands=tuple(bands.split(",")) if bands else None,
+        time=time,
+        dtype=dtype,
+        nodata=None if nodata is None else number(nodata),
+        compression=compress.value,
+        resampling=None if resampling is None else resampling.value,
+        is_partial=partial,
+        overwrite=overwrite,
+    )
+    run_conversion(store, file, conversion, quiet=quiet)
 
 
 register(app)

@@ -72,7 +72,7 @@ def run_demo(folder: Path) -> None:
         with showing_progress(quiet=False) as observe:
             report = run_interruptibly(run_job(job, credentials=key, overwrite=True, observe=observe))
     store = open_store(str(output))
-    write_picture(store, picture, bands=default_bands(store.plan.bands), size=1024)
+    write_picture(store, picture, bands=default_bands([band.name for band in store.plan.bands]), size=1024)
     _say(_account(report))
     sys.stdout.write(
         f"{output}: {report.bytes_pixels / 1e6:.0f} MB of pixels, every tile there\n"

@@ -17,13 +17,13 @@ from eezarr.events import as_record
 from eezarr.outputs.report import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
 
     from eezarr.config import Job
     from eezarr.events import Event, Observer
 
-__all__ = ["run_fetch"]
+__all__ = ["run_fetch", "run_to_report"]
 
 
 def run_fetch(job: Job, *, overwrite: bool, repair: bool, as_json: bool, events: Path | None, quiet: bool) -> None:
@@ -31,6 +31,38 @@ def run_fetch(job: Job, *, overwrite: bool, repair: bool, as_json: bool, events:
 
     Raises:
         EezarrError: What the job ended with, if not with every tile.
+    """
+    run_to_report(
+        lambda observe: run_job(job, overwrite=overwrite, repair=repair, observe=observe),
+        output=job.output,
+        noun="tiles",
+        as_json=as_json,
+        events=events,
+        quiet=quiet,
+    )
+
+
+def run_to_report(
+    start: Callable[[Observer], Coroutine[None, None, Report]],
+    *,
+    output: str,
+    noun: str,
+    as_json: bool,
+    events: Path | None,
+    quiet: bool,
+) -> None:
+    """Run what makes a report to its end, and print that.
+
+    Args:
+        start: Begins it, with who is to be told of events.
+        output: Where it stores.
+        noun: What its tiles are called.
+        as_json: Whether to print JSON.
+        events: A file that events are appended to.
+        quiet: Whether to show no progress.
+
+    Raises:
+        EezarrError: What it ended with, if not with every tile.
     """
     keep_freed_memory()
     try:
@@ -40,17 +72,17 @@ def run_fetch(job: Job, *, overwrite: bool, repair: bool, as_json: bool, events:
                 record(event)
                 show(event)
 
-            report = run_interruptibly(run_job(job, overwrite=overwrite, repair=repair, observe=observe))
+            report = run_interruptibly(start(observe))
     except Incomplete as error:
         if isinstance(error.report, Report):
-            _print(error.report, as_json=as_json)
+            _print(error.report, noun=noun, as_json=as_json)
         raise
     except EezarrError as error:
         if as_json:
             failure = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
-            sys.stdout.write(json.dumps({"complete": False, "output": job.output, "error": failure}) + "\n")
+            sys.stdout.write(json.dumps({"complete": False, "output": output, "error": failure}) + "\n")
         raise
-    _print(report, as_json=as_json)
+    _print(report, noun=noun, as_json=as_json)
 
 
 @contextmanager
@@ -74,13 +106,13 @@ def _recording(path: Path | None) -> Iterator[Observer]:
         yield record
 
 
-def _print(report: Report, *, as_json: bool) -> None:
+def _print(report: Report, *, noun: str, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(report.to_json()) + "\n")
         return
     done = report.tiles_written + report.tiles_resumed
     lines = [
-        f"{report.output}: {done} of {report.tiles_total} tiles"
+        f"{report.output}: {done} of {report.tiles_total} {noun}"
         + (f" ({report.tiles_resumed} were there)" if report.tiles_resumed else ""),
         f"{report.bytes_pixels / 1e6:.1f} MB of pixels in {report.seconds:.1f} s, {report.requests_sent} requests, "
         f"{report.requests_retried} of them repeated, {report.requests_throttled} throttled",

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from eezarr.api.comparing import compare_with_service
-from eezarr.errors import StoreError
+from eezarr.errors import InvalidInput, StoreError
+from eezarr.outputs.contactsheet import write_contact_sheet
 from eezarr.outputs.preview import default_bands, write_picture
-from eezarr.store import open_store
+from eezarr.store import holds_samples, open_samples, open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from eezarr.outputs.contactsheet import SheetOptions
 
 __all__ = ["print_status", "print_verification", "write_preview"]
 
 
 def print_status(store: str, *, as_json: bool) -> None:
     """Print how much of a store is there."""
+    if holds_samples(store):
+        from eezarr.cli.sampling import print_samples_status
+
+        print_samples_status(store, as_json=as_json)
+        return
     job = open_store(store)
     plan = job.plan
     missing = list(islice(job.missing(), 10))
@@ -60,6 +69,11 @@ def print_verification(store: str, *, sample: int, project: str | None, api_url:
     Raises:
         StoreError: If one differs, or the store cannot be read.
     """
+    if holds_samples(store):
+        from eezarr.cli.sampling import print_samples_verification
+
+        print_samples_verification(store, sample=sample, as_json=as_json)
+        return
     job = open_store(store)
     altered = list(job.verify())
     asked, other = compare_with_service(job, sample, project=project, api_url=api_url) if sample else ([], [])
@@ -86,12 +100,30 @@ def print_verification(store: str, *, sample: int, project: str | None, api_url:
         )
 
 
-def write_preview(
-    store: str, picture: Path, *, bands: str | None, size: int, low: float | None, high: float | None, step: int
-) -> None:
-    """Write a picture of a store and say what it shows."""
+def write_preview(store: str, picture: Path, options: SheetOptions) -> None:
+    """Write a picture of a store, or a contact sheet of one of samples, and say what it shows.
+
+    Raises:
+        InvalidInput: If samples are chosen in a store that has none, or the picture cannot be made.
+        StoreError: If the store cannot be read, or the picture not written.
+    """
+    if holds_samples(store):
+        _write_sheet(store, picture, options)
+        return
+    if options.split is not None or options.label is not None or options.is_each:
+        raise InvalidInput(
+            f"{store} holds no samples.", hint="--split, --label and --each choose among samples: leave them out."
+        )
     job = open_store(store)
-    names = tuple(bands.split(",")) if bands else default_bands(job.plan.bands)
-    write_picture(job, picture, bands=names, size=size, low=low, high=high, step=step)
+    names = options.bands or default_bands([band.name for band in job.plan.bands])
+    low, high, step = options.low, options.high, options.step
+    write_picture(job, picture, bands=names, size=options.size, low=low, high=high, step=step)
     when = f" at {job.plan.steps[step].time:%Y-%m-%d %H:%M}" if job.plan.steps is not None else ""
     sys.stdout.write(f"{picture}: {', '.join(names)}{when}\n")
+
+
+def _write_sheet(store: str, picture: Path, options: SheetOptions) -> None:
+    samples = open_samples(store)
+    names = options.bands or default_bands(samples.bands)
+    shown, there = write_contact_sheet(samples, picture, replace(options, bands=names))
+    sys.stdout.write(f"{picture}: {shown} of {there} samples, {', '.join(names)}\n")

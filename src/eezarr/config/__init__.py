@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from eezarr.config.image import ImageOptions, OneImage
     from eezarr.config.jobfile import JobFile
     from eezarr.config.jobs import ExportJob, Job, PixelJob
+    from eezarr.config.kinds import load_any_job
     from eezarr.config.mask import MaskOptions
     from eezarr.config.samples import LabelImageOptions, PolygonOptions, SampleOptions, SamplesJob, SplitOptions
     from eezarr.config.schema import json_schema
@@ -32,6 +33,7 @@ _HOMES = {
     "image": ("ImageOptions", "OneImage"),
     "jobfile": ("JobFile",),
     "jobs": ("ExportJob", "Job", "PixelJob"),
+    "kinds": ("load_any_job",),
     "mask": ("MaskOptions",),
     "samples": ("LabelImageOptions", "PolygonOptions", "SampleOptions", "SamplesJob", "SplitOptions"),
     "schema": ("json_schema",),
@@ -62,6 +64,7 @@ __all__ = [
     "StoreOptions",
     "TfRecordSection",
     "json_schema",
+    "load_any_job",
 ]
 
 

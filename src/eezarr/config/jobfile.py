@@ -15,7 +15,23 @@ from eezarr.config.mask import MaskOptions
 from eezarr.config.sections import Section, given
 from eezarr.errors import InvalidInput
 
-__all__ = ["JobFile"]
+__all__ = ["JobFile", "read_toml"]
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """Return what a job file says, unchecked.
+
+    Raises:
+        InvalidInput: If the file cannot be read, or is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInput(
+            f"The job file {path} cannot be read: {error.strerror or error}.", hint="Give the path of a job file."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} is not TOML: {error}.", hint="Mend that line.") from error
 
 
 class JobFile(Section):
@@ -46,15 +62,7 @@ class JobFile(Section):
         Raises:
             InvalidInput: If the file cannot be read, is no TOML, or says something that makes no job.
         """
-        try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InvalidInput(
-                f"The job file {path} cannot be read: {error.strerror or error}.", hint="Give the path of a job file."
-            ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"{path} is not TOML: {error}.", hint="Mend that line.") from error
-        return cls.parse(data, name=str(path), folder=path.parent)
+        return cls.parse(read_toml(path), name=str(path), folder=path.parent)
 
     @classmethod
     def parse(cls, data: dict[str, object], *, name: str = "The job", folder: Path = Path()) -> Self:

@@ -24,8 +24,9 @@ class StoreOptions(Section):
     """`auto`: blosc lz4, bitshuffle for 1- and 2-byte types, shuffle for the rest."""
     format: Literal[2, 3] = 3
     """Zarr format; 2 for readers that know no v3 (GDAL before 3.12)."""
-    overviews: bool = False
-    """Coarser copies of the arrays, for readers that draw the whole region."""
+    overviews: bool | Literal["mean", "nearest"] = False
+    """Coarser copies of the arrays, for readers that draw the whole region. `mean` or `nearest`: how they are made;
+    true: as the asset's own are, or, of what is computed, the mean of floats and the nearest of integers."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

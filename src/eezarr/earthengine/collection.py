@@ -26,14 +26,27 @@ from eezarr.plan import COMPUTE_PIXELS_LIMITS
 from eezarr.plan.steps import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable, Mapping
 
     from eezarr.earthengine.catalogue import AssetInfo
+    from eezarr.earthengine.image import Image
     from eezarr.earthengine.nodes import Expression, Node
-    from eezarr.plan import RequestLimits
+    from eezarr.plan import RequestLimits, Tile
     from eezarr.plan.bands import Band
 
-__all__ = ["CommonBands", "Cube", "Grouping", "Lack", "Missing", "Reduction", "common_bands", "group_images"]
+__all__ = [
+    "CommonBands",
+    "Cube",
+    "Grouping",
+    "Lack",
+    "Missing",
+    "Reduction",
+    "common_bands",
+    "group_images",
+    "group_key",
+    "oldest_first",
+    "start_of",
+]
 
 Grouping: TypeAlias = Literal["none", "solar_day", "day", "month", "year", "all"]
 """Which images are one time step: each its own, or all of a (solar or UTC) day, a UTC month, a UTC year; or all."""
@@ -61,10 +74,10 @@ def group_images(images: Iterable[AssetInfo], grouping: Grouping) -> tuple[Step,
     Raises:
         InvalidInput: If there are no images, or one has no start time, or (`solar_day`) no geometry.
     """
-    timed = sorted((_start(image), image.name, image) for image in _distinct(images))
+    timed = oldest_first(images)
     groups: dict[object, list[tuple[datetime, str]]] = {}
     for start, name, image in timed:
-        groups.setdefault(_group_key(start, image, grouping), []).append((start, name))
+        groups.setdefault(group_key(start, image, grouping), []).append((start, name))
     if not groups:
         raise InvalidInput("No image was found.", hint="Widen the period, the region or the filter.")
     # In order of their first images: that is in order of time, whatever the grouping.
@@ -151,6 +164,24 @@ class Cube:
         """Return the expression of a step's image, with the cube's bands in order: to learn its types, for pictures."""
         return build(_Images(self).node(step))
 
+    @property
+    def plain(self) -> Image | None:
+        """What answers tiles that are not packed: a cube has none."""
+        return None
+
+    @property
+    def labels(self) -> Node | None:
+        """The image of labels that comes along: none."""
+        return None
+
+    def images_of(self, tile: Tile) -> Mapping[int, Node]:
+        """Return the image of each of a tile's steps."""
+        return self.images(tile.steps)
+
+    def sharing(self, tile: Tile) -> Hashable:
+        """Return what a tile has in common with those of the same images: its steps."""
+        return tile.steps
+
     def images(self, positions: Iterable[int]) -> dict[int, Node]:
         """Return the images of some steps, as `packed_expression` takes them: what they share is written once."""
         images = _Images(self)
@@ -200,12 +231,22 @@ def _types(bands: Iterable[Band]) -> dict[str, str]:
     return {band.name: pixel_type(band.dtype) for band in bands}
 
 
-def _distinct(images: Iterable[AssetInfo]) -> Iterable[AssetInfo]:
-    """Return the images by name, each once: pages of a listing that changes meanwhile may repeat one."""
-    return {image.name: image for image in images}.values()
+def oldest_first(images: Iterable[AssetInfo]) -> list[tuple[datetime, str, AssetInfo]]:
+    """Return start, name and image of each, in this order; each once: a listing that changes meanwhile may repeat one.
+
+    Raises:
+        InvalidInput: If an image has no start time.
+    """
+    distinct = {image.name: image for image in images}
+    return sorted(((start_of(image), name, image) for name, image in distinct.items()), key=lambda item: item[:2])
 
 
-def _start(image: AssetInfo) -> datetime:
+def start_of(image: AssetInfo) -> datetime:
+    """Return when an image starts, in UTC, cut to the millisecond.
+
+    Raises:
+        InvalidInput: If it does not say.
+    """
     if image.start_time is None:
         raise InvalidInput(
             f"{image.id} has no start time, so it has no place on the time axis.",
@@ -215,8 +256,12 @@ def _start(image: AssetInfo) -> datetime:
     return start.replace(microsecond=start.microsecond // 1000 * 1000)
 
 
-def _group_key(start: datetime, image: AssetInfo, grouping: Grouping) -> object:
-    """Return what the images of one step have in common: the step's time, where that is known from the period."""
+def group_key(start: datetime, image: AssetInfo, grouping: Grouping) -> object:
+    """Return what the images of one step have in common: the step's time, where that is known from the period.
+
+    Raises:
+        InvalidInput: If it is of a solar day, and the image has no footprint.
+    """
     if grouping == "none":
         return image.name
     if grouping == "all":

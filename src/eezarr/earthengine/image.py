@@ -13,12 +13,13 @@ from eezarr.errors import InvalidInput
 from eezarr.plan import COMPUTE_PIXELS_LIMITS, GET_PIXELS_LIMITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Hashable, Iterable, Mapping
 
     from eezarr.earthengine.collection import Grouping, Missing, Reduction
     from eezarr.earthengine.listing import Moment
+    from eezarr.earthengine.nodes import Node
     from eezarr.earthengine.places import Place
-    from eezarr.plan import RequestLimits
+    from eezarr.plan import RequestLimits, Tile
 
 __all__ = ["Image", "ImageLike", "PixelMethod"]
 
@@ -150,6 +151,24 @@ class Image:
         """
         whole = self.graph or load_expression(self.asset_name or "")
         return whole if self.bands is None else select(whole, self.bands)
+
+    @property
+    def plain(self) -> Image:
+        """What answers tiles that are not packed: the image itself."""
+        return self
+
+    @property
+    def labels(self) -> Node | None:
+        """The image of labels that comes along: none."""
+        return None
+
+    def images_of(self, _tile: Tile) -> Mapping[int, Node]:
+        """Return the image of each of a tile's steps: there is one."""
+        return {0: self.computed}
+
+    def sharing(self, _tile: Tile) -> Hashable:
+        """Return what a tile has in common with those of the same images: all have."""
+        return None
 
     def through_computing(self) -> Image:
         """Return the same image, read by computePixels: what masks need, which getPixels has not.

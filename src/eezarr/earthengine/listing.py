@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from eezarr.earthengine.client import EarthEngine
     from eezarr.earthengine.places import Place
 
-__all__ = ["AssetPage", "AssetView", "ImageQuery", "ListMethod", "Moment", "list_page"]
+__all__ = ["AssetPage", "AssetView", "ImageQuery", "ListMethod", "Moment", "list_page", "read_moment"]
 
 AssetView: TypeAlias = Literal["FULL", "BASIC"]
 ListMethod: TypeAlias = Literal["listAssets", "listImages"]
@@ -135,8 +135,12 @@ def _parent(parent: str) -> str:
     return asset_name(parent)
 
 
-def _moment(moment: Moment) -> str:
-    """Return the time as the official client writes it."""
+def read_moment(moment: Moment) -> datetime:
+    """Return a time in UTC.
+
+    Raises:
+        InvalidInput: If it is none.
+    """
     try:
         time = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
     except ValueError as error:
@@ -145,8 +149,12 @@ def _moment(moment: Moment) -> str:
         ) from error
     if not isinstance(time, datetime):
         time = datetime(time.year, time.month, time.day, tzinfo=UTC)
-    zoned = time if time.tzinfo else time.replace(tzinfo=UTC)
-    return zoned.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _moment(moment: Moment) -> str:
+    """Return the time as the official client writes it."""
+    return read_moment(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _qualified(text: str) -> str:

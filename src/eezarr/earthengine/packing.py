@@ -47,7 +47,12 @@ _STACK_BYTES = 1024
 
 
 def packed_expression(
-    images: Mapping[int, Node], *, bands: Sequence[Band], masking: Masking, fields: Sequence[Field]
+    images: Mapping[int, Node],
+    *,
+    bands: Sequence[Band],
+    masking: Masking,
+    fields: Sequence[Field],
+    labels: Node | None = None,
 ) -> Expression:
     """Return the expression whose bands are exactly some fields: in order, named and typed as their `wire`.
 
@@ -59,6 +64,7 @@ def packed_expression(
         bands: The plan's, all of them.
         masking: The plan's.
         fields: What a request asks for, as `fields_of` lists it: a band's mask only beside its pixels.
+        labels: The image whose one band is the target, where a field is one; where it is masked, the target is 0.
 
     Raises:
         InvalidInput: If an image is no expression that the service could read.
@@ -66,6 +72,7 @@ def packed_expression(
     pixels = [field for field in fields if field.kind == "pixels"]
     masks = [field for field in fields if field.kind == "mask"]
     shared = [field for field in fields if field.kind == "shared mask"]
+    targets = [field for field in fields if field.kind == "target"]
     stack = _stack(images, bands, pixels)
     whole = stack if masking.mode == "none" else _filled(stack, pixels, masking)
     # In this order: `addBands` keeps the footprint of its first image, which must be everywhere.
@@ -74,7 +81,10 @@ def packed_expression(
         whole = _added(whole, _masks(stack, [names[field.step, field.band] for field in masks], masks, len(pixels)))
     if shared:
         whole = _added(whole, _shared_masks(images, shared))
-    if [*pixels, *masks, *shared] != list(fields):
+    if targets:
+        assert labels is not None, "a target is of an image of labels"
+        whole = _added(_target(labels, targets[0]), whole)
+    if [*targets, *pixels, *masks, *shared] != list(fields):
         whole = _selected(whole, [field.wire.name for field in fields])
     return build(whole)
 
@@ -165,6 +175,11 @@ def _shared_masks(images: Mapping[int, Node], shared: Sequence[Field]) -> Node:
         everywhere = _unmasked(call("Image.mask", {"image": images[field.step]}))
         parts.append(call("Image.reduce", {"image": everywhere, "reducer": least}))
     return _cast(_valid(_stacked(parts, [field.wire.name for field in shared])), "uint8")
+
+
+def _target(labels: Node, field: Field) -> Node:
+    """Return the labels' one band, 0 where it is masked, under the field's name."""
+    return _renamed(_cast(_unmasked(labels), pixel_type(field.wire.dtype)), [field.wire.name])
 
 
 def _valid(mask: Node) -> Node:

@@ -1,7 +1,7 @@
-"""What answers tiles with pixels: an image or a cube at the service, as plain requests or packed ones.
+"""What answers tiles with pixels: an image, a cube or samples at the service, as plain requests or packed ones.
 
-An image's own bands are asked for by name, and its expression is encoded once. Time steps and masks are packed into an
-expression of their own for each group of steps and bands; the tiles of a region that share it follow each other.
+An image's own bands are asked for by name, and its expression is encoded once. Time steps, masks and labels are packed
+into an expression of their own for each group of images, steps and bands; tiles that share it follow each other.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, TypeAlias, get_args
 from eezarr.earthengine.collection import Cube, Grouping, Lack, Reduction
 from eezarr.earthengine.image import Image, ImageLike
 from eezarr.earthengine.packing import packed_expression
+from eezarr.earthengine.sampling import SampledImages
 from eezarr.earthengine.series import ImageCollection
 from eezarr.errors import InvalidInput, TooHeavy
 from eezarr.plan import NO_MASKING, Band
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from eezarr.earthengine.client import EarthEngine, PreparedImage
     from eezarr.plan import Masking, Plan, Tile
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PixelSource", "Subject", "SubjectLike", "described_subject"]
 
-Subject: TypeAlias = Image | Cube
-"""What a plan reads."""
+Subject: TypeAlias = Image | Cube | SampledImages
+"""What a plan reads. Each answers `plain`, `images_of` and `sharing` of a tile, and `labels`."""
 
 SubjectLike: TypeAlias = ImageLike | ImageCollection
 """What is accepted where pixels are fetched: an `Image`, `Image.collection(...)`, or an `ee.Image`."""
@@ -71,7 +72,7 @@ def _table(value: object) -> list[tuple[str, object]]:
 
 
 class PixelSource:
-    """An image or a cube at a service: answers a plan's tiles with pixels (`Source`).
+    """An image, a cube or samples at a service: answers a plan's tiles with pixels (`Source`).
 
     Args:
         service: Who is asked.
@@ -90,8 +91,8 @@ class PixelSource:
         self._subject = subject
         self._bands = bands
         self._masking = masking
-        self._plain = service.prepare(subject) if isinstance(subject, Image) else None
-        self._packed: dict[tuple[range, int, int], PreparedImage] = {}
+        self._plain = None if subject.plain is None else service.prepare(subject.plain)
+        self._packed: dict[Hashable, PreparedImage] = {}
 
     async def read(self, tile: Tile, buffer: Buffer) -> Pixels:
         """Ask once, receive into the buffer, and return a view of it; the view dies with the buffer's next use.
@@ -99,12 +100,11 @@ class PixelSource:
         Raises:
             EezarrError: `Retryable` if asking again can help, `TooHeavy` if a smaller tile can, others are final.
         """
-        prepared = self._plain if tile.is_plain else self._prepared(tile)
-        assert prepared is not None, "a cube's tiles are never plain"
+        prepared = self._plain if tile.is_plain and self._plain is not None else self._prepared(tile)
         return await self._service.read_tile(prepared, tile, buffer)
 
     def _prepared(self, tile: Tile) -> PreparedImage:
-        key = (tile.steps, tile.first_band, len(tile.bands))
+        key = (self._subject.sharing(tile), tile.steps, tile.first_band, len(tile.bands))
         prepared = self._packed.pop(key, None) or self._pack(tile)
         self._packed[key] = prepared
         if len(self._packed) > _KEPT:
@@ -112,8 +112,13 @@ class PixelSource:
         return prepared
 
     def _pack(self, tile: Tile) -> PreparedImage:
-        images = self._subject.images(tile.steps) if isinstance(self._subject, Cube) else {0: self._subject.computed}
-        expression = packed_expression(images, bands=self._bands, masking=self._masking, fields=tile.fields)
+        expression = packed_expression(
+            self._subject.images_of(tile),
+            bands=self._bands,
+            masking=self._masking,
+            fields=tile.fields,
+            labels=self._subject.labels,
+        )
         try:
             return self._service.prepare_packed(expression)
         except InvalidInput as error:

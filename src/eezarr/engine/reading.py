@@ -83,21 +83,19 @@ class TileReader:
         return sum(task.result() for task in reading)
 
     async def _read_part(self, tile: Tile, part: Tile, whole: Pixels, at_once: asyncio.Semaphore) -> int:
+        refusals = 0
         async with at_once:
-            body = np.empty(self.body_bytes(part), np.uint8)
-            try:
-                answer = await self.asker.ask(f"part of tile {tile.index}", lambda: self.source.read(part, body))
-            except TooHeavy as error:
-                smaller, refusals = self._smaller(part, error), error.attempts
-            else:
-                row, col = part.window.row - tile.window.row, part.window.col - tile.window.col
-                place = whole[row : row + part.window.height, col : col + part.window.width]
-                if len(part.steps) == len(tile.steps):
-                    place[...] = answer.value
+            # While it waited, another part may have shown that this one is too heavy.
+            smaller = parts_of(part, self.size, self.unit)
+            if len(smaller) == 1:
+                body = np.empty(self.body_bytes(part), np.uint8)
+                try:
+                    answer = await self.asker.ask(f"part of tile {tile.index}", lambda: self.source.read(part, body))
+                except TooHeavy as error:
+                    smaller, refusals = self._smaller(part, error), error.attempts
                 else:
-                    for band in part.wire_bands:
-                        place[band.name] = answer.value[band.name]
-                return answer.attempts
+                    _put(answer.value, part, tile, whole)
+                    return answer.attempts
         return refusals + await self._put_together(tile, smaller, whole)
 
     def _smaller(self, part: Tile, error: TooHeavy) -> list[Tile]:
@@ -108,3 +106,14 @@ class TileReader:
             raise error
         self.observe(TileSplit(tile=part.index, parts=len(parts), reason=error.message))
         return parts
+
+
+def _put(pixels: Pixels, part: Tile, tile: Tile, whole: Pixels) -> None:
+    """Copy a part's pixels to their place in the tile's."""
+    row, col = part.window.row - tile.window.row, part.window.col - tile.window.col
+    place = whole[row : row + part.window.height, col : col + part.window.width]
+    if len(part.steps) == len(tile.steps):
+        place[...] = pixels
+    else:
+        for band in part.wire_bands:
+            place[band.name] = pixels[band.name]

@@ -29,6 +29,8 @@ class WorkingSize:
     """Accounted bytes, as an answer stated."""
     max_side: int | None = None
     """Pixels a side, as an answer stated."""
+    max_bands: int | None = None
+    """Bands and masks, those of all steps together."""
     max_pixels: int | None = None
     """Pixels of a request, at all its time steps: half of the smallest one that was too heavy."""
 
@@ -38,6 +40,7 @@ class WorkingSize:
         return (
             (self.max_bytes is None or accounted_bytes(shape, part.wire_bands) <= self.max_bytes)
             and (self.max_side is None or max(shape.height, shape.width) <= self.max_side)
+            and (self.max_bands is None or len(part.wire_bands) <= self.max_bands)
             and (self.max_pixels is None or shape.size * len(part.steps) <= max(self.max_pixels, FLOOR_PIXELS))
         )
 

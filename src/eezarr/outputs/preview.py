@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from eezarr.plan import Band
     from eezarr.store import StoredJob
 
 __all__ = ["default_bands", "write_picture"]
@@ -23,10 +22,9 @@ TRUE_COLOUR = (("B4", "B3", "B2"), ("SR_B4", "SR_B3", "SR_B2"), ("red", "green",
 """Red, green, blue of Sentinel-2, Landsat 8 and 9, and of images that name their colours."""
 
 
-def default_bands(bands: Sequence[Band]) -> tuple[str, ...]:
+def default_bands(names: Sequence[str]) -> tuple[str, ...]:
     """Return true colour if the bands have it, else the first band."""
-    names = {band.name for band in bands}
-    return next((colours for colours in TRUE_COLOUR if names.issuperset(colours)), (bands[0].name,))
+    return next((colours for colours in TRUE_COLOUR if set(colours) <= set(names)), (names[0],))
 
 
 def write_picture(

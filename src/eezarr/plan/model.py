@@ -81,6 +81,10 @@ class Tile:
     """What becomes of masked pixels."""
     clip: Coverage | None = field(default=None, repr=False)
     """Pixels outside of it count as masked."""
+    target: Band | None = None
+    """The band of an image of labels that comes along, if any."""
+    name: str = ""
+    """What messages call it; default: by its place in the grid."""
 
     @property
     def grid(self) -> PixelGrid:
@@ -91,7 +95,12 @@ class Tile:
     def fields(self) -> tuple[Field, ...]:
         """What is asked for: pixels and masks, step by step, in the order of the request and the answer."""
         return fields_of(
-            self.bands, first_band=self.first_band, steps=self.steps, has_time=self.has_time, masking=self.masking
+            self.bands,
+            first_band=self.first_band,
+            steps=self.steps,
+            has_time=self.has_time,
+            masking=self.masking,
+            target=self.target,
         )
 
     @property
@@ -102,7 +111,7 @@ class Tile:
     @property
     def is_plain(self) -> bool:
         """Whether what is asked for are the image's own bands and nothing else."""
-        return not self.has_time and self.masking.mode == "none"
+        return not self.has_time and self.masking.mode == "none" and self.target is None
 
     def at(self, window: Window) -> Tile:
         """Return a part of this tile: the same bands in another window of the region."""
@@ -113,6 +122,8 @@ class Tile:
         return replace(self, steps=steps)
 
     def __str__(self) -> str:
+        if self.name:
+            return self.name
         end_row, end_col = self.window.row + self.window.height, self.window.col + self.window.width
         steps = f"steps {self.steps.start}-{self.steps.stop}, " if self.has_time else ""
         return (
@@ -310,6 +321,14 @@ class Plan:
             [self.coverage.digest if self.coverage is not None else None, self.is_clipped],
             self.steps is not None,
         )
+
+    @property
+    def cut(self) -> str:
+        """What marks count in: the plan and the way it is cut, which its hashes leave out.
+
+        The time axis is left out: a cube that grows gets new tiles after the old ones, whose marks stay.
+        """
+        return f"{self.lineage} {self.tile_shape} {self.bands_per_tile}"
 
     @property
     def fingerprint(self) -> str:

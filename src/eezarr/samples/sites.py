@@ -20,7 +20,7 @@ from eezarr.errors import InvalidInput
 from eezarr.grid.crs import LON_LAT, projector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -124,6 +124,47 @@ class SiteTable:
     """Latitudes or northings."""
     attributes: Attributes
 
+    @classmethod
+    def of(
+        cls,
+        places: Sequence[tuple[float, float]] | Points,
+        *,
+        crs: str = LON_LAT,
+        ids: Sequence[str] | None = None,
+        labels: Sequence[str] | Sequence[int] | Sequence[float] | None = None,
+        dates: Sequence[datetime] | None = None,
+    ) -> SiteTable:
+        """Return a table of places given in a program.
+
+        Args:
+            places: x before y: longitude and latitude, or easting and northing.
+            crs: Their CRS.
+            ids: Unique names; default: the positions, from 0.
+            labels: What is to be learnt of each.
+            dates: When each was observed; without a zone UTC.
+
+        Raises:
+            InvalidInput: If a column has another length, an id is used twice, or a place is not finite.
+        """
+        points = np.asarray(places, dtype=np.float64).reshape(-1, 2)
+        names = list(map(str, range(len(points)))) if ids is None else list(ids)
+        columns = {"ids": names, "labels": labels, "dates": dates}
+        uneven = [name for name, column in columns.items() if column is not None and len(column) != len(points)]
+        if uneven or len(set(names)) < len(names) or not np.isfinite(points).all():
+            raise InvalidInput(
+                f"{len(points)} places do not make a table with {', '.join(uneven) or 'these ids and coordinates'}.",
+                hint="Give finite coordinates, unique ids, and columns of one value a place.",
+            )
+        own = np.array(names, dtype=np.object_)
+        days = None if dates is None else [_utc(date) for date in dates]
+        facts = Attributes(
+            ids=frozen(own),
+            groups=frozen(own),
+            labels=None if labels is None else frozen(_column(labels)),
+            dates=None if days is None else frozen(np.array(days, dtype="datetime64[us]")),
+        )
+        return cls(crs=crs, x=frozen(points[:, 0].copy()), y=frozen(points[:, 1].copy()), attributes=facts)
+
     def __len__(self) -> int:
         return len(self.x)
 
@@ -205,6 +246,15 @@ def frozen(array: NDArray[_Kind]) -> NDArray[_Kind]:
     """Return an array, read-only from now on."""
     array.flags.writeable = False
     return array
+
+
+def _column(values: Sequence[str] | Sequence[int] | Sequence[float]) -> Column:
+    kind = {int: np.int64, float: np.float64}.get(type(values[0]) if len(values) else str, np.object_)
+    return np.array(values, dtype=kind)
+
+
+def _utc(date: datetime) -> datetime:
+    return date.astimezone(UTC).replace(tzinfo=None) if date.tzinfo else date
 
 
 def _datetime(moment: np.datetime64) -> datetime | None:

@@ -3,8 +3,30 @@
 The only package that imports zarr.
 """
 
+from eezarr.store.halving import Resampling
+from eezarr.store.levels import resampling_of
 from eezarr.store.overview import Overview
+from eezarr.store.sampled import SamplesStore, open_samples
+from eezarr.store.samplegroup import holds_samples
+from eezarr.store.samplesink import SamplesSink
 from eezarr.store.sink import ZarrSink, recorded_tiling
 from eezarr.store.stored import StoredJob, open_store
+from eezarr.store.storedsamples import StoredSamples, open_stored_samples
+from eezarr.store.summaries import BandSummary
 
-__all__ = ["Overview", "StoredJob", "ZarrSink", "open_store", "recorded_tiling"]
+__all__ = [
+    "BandSummary",
+    "Overview",
+    "Resampling",
+    "SamplesSink",
+    "SamplesStore",
+    "StoredJob",
+    "StoredSamples",
+    "ZarrSink",
+    "holds_samples",
+    "open_samples",
+    "open_store",
+    "open_stored_samples",
+    "recorded_tiling",
+    "resampling_of",
+]

@@ -12,6 +12,7 @@ from zarr.codecs import BloscCodec, ZstdCodec
 
 from eezarr.errors import StoreError
 from eezarr.grid import parse_crs
+from eezarr.store.chunks import BLOSC_LEVEL, ZSTD_LEVEL, is_bitwise
 from eezarr.store.failures import storage_errors
 from eezarr.store.metadata import (
     array_attributes,
@@ -37,26 +38,35 @@ if TYPE_CHECKING:
     from eezarr.store.location import Location
     from eezarr.store.metadata import JSON
 
-__all__ = ["PixelArray", "consolidate", "grow_group", "make_group", "open_arrays", "replace_attributes"]
+__all__ = [
+    "PixelArray",
+    "compressor_of",
+    "consolidate",
+    "grow_group",
+    "make_group",
+    "open_arrays",
+    "quiet",
+    "replace_attributes",
+]
 
 PixelArray: TypeAlias = "AnyArray"
 
 _COORDINATE_CHUNK = 1 << 20
-_ZSTD_LEVEL = 1
-"""Level 3 compresses reflectance 4 % better and takes 3.5 times the CPU (measured)."""
 
 
-def make_group(location: Location, plan: Plan, specs: Sequence[ArraySpec], attributes: dict[str, JSON]) -> None:
-    """Create the group, its arrays and its coordinates at a place that holds none of them.
+def make_group(
+    location: Location, plan: Plan, specs: Sequence[ArraySpec], attributes: dict[str, JSON], path: str = ""
+) -> None:
+    """Create the group, or the one at a path below it, its arrays and its coordinates where none of them are.
 
     Raises:
         InvalidInput: If the grid's CRS is unknown.
         StoreError: If the storage fails.
     """
     crs = parse_crs(plan.grid.crs)
-    with storage_errors(location.url, "lay out the store"), tuned_zarr(), _quiet():
+    with storage_errors(location.url, "lay out the store"), tuned_zarr(), quiet():
         group = zarr.create_group(
-            location.store, attributes=attributes, zarr_format=plan.layout.zarr_format, overwrite=False
+            location.store, path=path, attributes=attributes, zarr_format=plan.layout.zarr_format, overwrite=False
         )
         for spec in specs:
             _make_pixels(group, plan, spec, array_attributes(spec, plan.grid, crs, plan.layout.zarr_format))
@@ -67,15 +77,15 @@ def make_group(location: Location, plan: Plan, specs: Sequence[ArraySpec], attri
             _make_coordinate(group, "band", dtype="str", attributes=label, shape=names.shape)[:] = names
 
 
-def grow_group(location: Location, plan: Plan, specs: Sequence[ArraySpec]) -> None:
+def grow_group(location: Location, plan: Plan, specs: Sequence[ArraySpec], path: str = "") -> None:
     """Lengthen the time axis of all arrays to the plan's; what is there stays. Done twice, it does nothing more.
 
     Raises:
         StoreError: If the storage fails.
     """
     steps = plan.steps or ()
-    with storage_errors(location.url, "lengthen the time axis"), tuned_zarr(), _quiet():
-        group = zarr.open_group(location.store, mode="r+", use_consolidated=False)
+    with storage_errors(location.url, "lengthen the time axis"), tuned_zarr(), quiet():
+        group = zarr.open_group(location.store, path=path, mode="r+", use_consolidated=False)
         for spec in specs:
             array = group[spec.name]
             assert isinstance(array, zarr.Array)
@@ -87,14 +97,14 @@ def grow_group(location: Location, plan: Plan, specs: Sequence[ArraySpec]) -> No
             coordinate[:] = values
 
 
-def open_arrays(location: Location, specs: Sequence[ArraySpec]) -> tuple[PixelArray, ...]:
+def open_arrays(location: Location, specs: Sequence[ArraySpec], path: str = "") -> tuple[PixelArray, ...]:
     """Return the arrays of pixels, tuned for whole-chunk reads and writes.
 
     Raises:
         StoreError: If one is absent, or has another shape, type or chunk than it should.
     """
-    with storage_errors(location.url, "open the arrays"), tuned_zarr(), _quiet():
-        group = zarr.open_group(location.store, mode="r" if location.store.read_only else "r+")
+    with storage_errors(location.url, "open the arrays"), tuned_zarr(), quiet():
+        group = zarr.open_group(location.store, path=path, mode="r" if location.store.read_only else "r+")
         try:
             nodes = [group[spec.name] for spec in specs]
         except KeyError as error:
@@ -114,14 +124,16 @@ def open_arrays(location: Location, specs: Sequence[ArraySpec]) -> tuple[PixelAr
     return tuple(arrays)
 
 
-def consolidate(location: Location) -> None:
+def consolidate(location: Location, path: str = "") -> None:
     """Gather all metadata in one object, so that readers need one request and see names in a fixed order.
 
     Raises:
         StoreError: If the storage fails.
     """
-    with storage_errors(location.url, "consolidate the metadata"), _quiet():
-        zarr.consolidate_metadata(location.store)
+    if not location.store.supports_consolidated_metadata:
+        return
+    with storage_errors(location.url, "consolidate the metadata"), quiet():
+        zarr.consolidate_metadata(location.store, path=path or None)
 
 
 def replace_attributes(location: Location, attributes: dict[str, JSON]) -> None:
@@ -130,7 +142,7 @@ def replace_attributes(location: Location, attributes: dict[str, JSON]) -> None:
     Raises:
         StoreError: If the storage fails.
     """
-    with storage_errors(location.url, "write the group's attributes"), _quiet():
+    with storage_errors(location.url, "write the group's attributes"), quiet():
         zarr.open_group(location.store, mode="r+", use_consolidated=False).update_attributes(attributes)
     consolidate(location)
 
@@ -146,7 +158,7 @@ def _make_pixels(group: zarr.Group, plan: Plan, spec: ArraySpec, attributes: dic
         shards=spec.shard,
         dtype=spec.dtype,
         fill_value=stored_fill(spec, zarr_format),
-        compressors=_compressor(plan.layout.compressor, np.dtype(spec.dtype).itemsize, zarr_format),
+        compressors=compressor_of(plan.layout.compressor, np.dtype(spec.dtype).itemsize, zarr_format),
         dimension_names=spec.dimensions if zarr_format == 3 else None,
         attributes={**attributes},
     )
@@ -194,23 +206,26 @@ def _make_coordinate(
     )
 
 
-def _compressor(name: Compressor, itemsize: int, zarr_format: int) -> BloscCodec | ZstdCodec | dict[str, JSON] | None:
-    """The type size is stated: Blosc's shuffles do nothing for the rest of a record that they take for bytes."""
-    is_bitwise = itemsize <= 2
+def compressor_of(name: Compressor, itemsize: int, zarr_format: int) -> BloscCodec | ZstdCodec | dict[str, JSON] | None:
+    """Return the compressor of an array of pixels.
+
+    The type size is stated: Blosc's shuffles do nothing for the rest of a record that they take for bytes.
+    """
+    bitwise = is_bitwise(itemsize)
     if name == "none":
         return None
     if zarr_format == 2:
         if name == "zstd":
-            return {"id": "zstd", "level": _ZSTD_LEVEL}
-        return {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 2 if is_bitwise else 1, "blocksize": 0}
+            return {"id": "zstd", "level": ZSTD_LEVEL}
+        return {"id": "blosc", "cname": "lz4", "clevel": BLOSC_LEVEL, "shuffle": 2 if bitwise else 1, "blocksize": 0}
     if name == "zstd":
-        return ZstdCodec(level=_ZSTD_LEVEL)
-    shuffle: Literal["bitshuffle", "shuffle"] = "bitshuffle" if is_bitwise else "shuffle"
-    return BloscCodec(cname="lz4", clevel=5, shuffle=shuffle, typesize=itemsize)
+        return ZstdCodec(level=ZSTD_LEVEL)
+    shuffle: Literal["bitshuffle", "shuffle"] = "bitshuffle" if bitwise else "shuffle"
+    return BloscCodec(cname="lz4", clevel=BLOSC_LEVEL, shuffle=shuffle, typesize=itemsize)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep two warnings of Zarr from our users: both are about what we chose and every tested reader reads."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Consolidated metadata is currently not part", UserWarning)

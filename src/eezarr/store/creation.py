@@ -6,8 +6,7 @@ A cube that grows along time keeps what it has:
 
     record (growing)  ->  longer arrays and coordinates  ->  record (ready)
 
-Law: only a place whose record says not ready, or that the user lets us overwrite, is ever cleared; and then only if all
-at its top is a Zarr group's or ours. A directory with anything else in it is refused.
+What may be cleared, `clearing` decides.
 """
 
 from __future__ import annotations
@@ -17,13 +16,14 @@ import importlib.metadata
 import json
 from typing import TYPE_CHECKING
 
-from eezarr.errors import ForeignStore, InvalidInput
+from eezarr.errors import ForeignStore
 from eezarr.grid import parse_crs
 from eezarr.store.arrays import consolidate, grow_group, make_group, replace_attributes
+from eezarr.store.clearing import START_AGAIN, clear, clearable, image_text
 from eezarr.store.layout import MASK_NAME, STACKED_NAME
 from eezarr.store.leftovers import sweep_leftovers
 from eezarr.store.metadata import group_attributes
-from eezarr.store.record import OWN_PREFIX, JobRecord, read_record, write_record
+from eezarr.store.record import JobRecord, read_record, write_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,11 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["make_store", "provenance"]
 
-_NODE_DOCUMENTS = ("zarr.json", ".zarray", ".zgroup")
-_GROUP_DOCUMENTS = ("zarr.json", ".zgroup", ".zattrs", ".zmetadata")
 _COORDINATES = ("x", "y", "band", "time", "image_ids", "spatial_ref")
-
-_START_AGAIN = "Choose another output, or pass --overwrite to delete what is there and start again."
 
 
 def make_store(
@@ -66,22 +62,22 @@ def make_store(
         if found.is_ready:
             sweep_leftovers(location, (*_COORDINATES, *(spec.name for spec in specs)))
         if found.is_ready and (found.is_growing or found.fingerprint != plan.fingerprint):
-            return _grow(found, plan, specs, location)
+            return _grow(dataclasses.replace(found, image=image_text(image_info)), plan, specs, location)
         if found.is_ready:
             # The same record again: what may not be written is known before the first pixel is asked for.
             write_record(location, found)
             return found
-    clears = _clearable(location, found, overwrite=overwrite)
+    clears = clearable(location, None if found is None else _names(found), overwrite=overwrite)
     record = JobRecord(
         plan=plan,
         fingerprint=plan.fingerprint,
-        image=_as_text(image_info),
+        image=image_text(image_info),
         created=now,
         is_ready=False,
         clears=clears,
     )
     write_record(location, record)
-    _clear(location)
+    clear(location)
     make_group(location, plan, specs, group_attributes(plan.grid, parse_crs(plan.grid.crs), provenance(record)))
     consolidate(location)
     ready = dataclasses.replace(record, is_ready=True, clears=())
@@ -138,7 +134,7 @@ def _check_same(found: JobRecord, plan: Plan, location: Location) -> None:
     if old.lineage != plan.lineage:
         raise ForeignStore(
             f"{location.url} holds the pixels of another plan ({found.fingerprint}, not {plan.fingerprint}).",
-            hint=_START_AGAIN,
+            hint=START_AGAIN,
         )
     _check_grown(old.steps or (), plan.steps or (), location)
     cut = (old.tile_shape, old.bands_per_tile)
@@ -167,44 +163,6 @@ def _check_grown(old: Sequence[Step], new: Sequence[Step], location: Location) -
             )
 
 
-def _clearable(location: Location, found: JobRecord | None, *, overwrite: bool) -> tuple[str, ...]:
-    """The names at the top that may be deleted: all of them, or the place is refused."""
-    names = tuple(name for name in location.names() if name != OWN_PREFIX)
-    if not names:
-        return ()
-    if found is None and not overwrite:
-        is_zarr = any(document in names for document in (*_NODE_DOCUMENTS, ".zattrs"))
-        kind = "a Zarr store that eezarr did not make" if is_zarr else "a directory with other things in it"
-        raise ForeignStore(f"{location.url} is {kind}.", hint=_START_AGAIN if is_zarr else "Choose another output.")
-    ours = set(_GROUP_DOCUMENTS)
-    if found is not None:
-        ours |= {*_COORDINATES, STACKED_NAME, MASK_NAME, *found.clears, *(band.name for band in found.plan.bands)}
-    strangers = [name for name in names if name not in ours and not _is_node(location, name)]
-    if strangers or (found is None and not {"zarr.json", ".zgroup"} & set(names)):
-        listed = ", ".join((strangers or list(names))[:5])
-        raise ForeignStore(
-            f"{location.url} holds more than a Zarr group ({listed}), so it is not overwritten.",
-            hint="Choose another output, or delete it yourself.",
-        )
-    return names
-
-
-def _is_node(location: Location, name: str) -> bool:
-    return any(location.get(f"{name}/{document}") is not None for document in _NODE_DOCUMENTS)
-
-
-def _clear(location: Location) -> None:
-    """Delete all but the record; it says not ready, so no mark that is still there is believed."""
-    location.remove_below(f"{OWN_PREFIX}/marks")
-    for name in location.names():
-        if name in _GROUP_DOCUMENTS:
-            location.remove(name)
-        elif name != OWN_PREFIX:
-            location.remove_below(name)
-
-
-def _as_text(image_info: Mapping[str, object]) -> str:
-    try:
-        return json.dumps(dict(image_info))
-    except (TypeError, ValueError) as error:
-        raise InvalidInput("The image's description is not JSON.", hint="Give plain values.") from error
+def _names(found: JobRecord) -> set[str]:
+    """The nodes that a record of ours allows."""
+    return {*_COORDINATES, STACKED_NAME, MASK_NAME, *found.clears, *(band.name for band in found.plan.bands)}

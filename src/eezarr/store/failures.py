@@ -50,7 +50,10 @@ _TRANSIENT = {
     errno.ESTALE,
     errno.ETIMEDOUT,
 }
-"""What a network file system answers now and then; obstore's `GenericError` is what is left after its own retries."""
+"""What a network file system answers now and then."""
+
+_TRANSIENT_NAMES = {"GenericError", "StorageError"}
+"""What obstore and Icechunk raise when their own retries did not help."""
 
 
 @contextmanager
@@ -62,7 +65,7 @@ def storage_errors(url: str, doing: str) -> Iterator[None]:
         doing: What was tried, to follow "Cannot": such as "write tile 3".
 
     Raises:
-        StoreError: If the block raises `OSError`, an error of obstore or of Zarr, or a codec's `RuntimeError` or
+        StoreError: If the block raises `OSError`, an error of obstore, Icechunk or Zarr, or a codec's `RuntimeError` or
             `ValueError`.
     """
     try:
@@ -72,7 +75,7 @@ def storage_errors(url: str, doing: str) -> Iterator[None]:
     except (OSError, RuntimeError, ValueError, BaseZarrError) as error:
         raise _translated(error, url, doing) from error
     except Exception as error:
-        if not _is_obstore(error):
+        if not _is_storages(error):
             raise
         raise _translated(error, url, doing) from error
 
@@ -85,19 +88,20 @@ def _translated(error: Exception, url: str, doing: str) -> StoreError:
 def _is_transient(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno in _TRANSIENT
-    return _is_obstore(error) and type(error).__name__ == "GenericError"
+    return _is_storages(error) and type(error).__name__ in _TRANSIENT_NAMES
 
 
-def _is_obstore(error: Exception) -> bool:
-    module = sys.modules.get("obstore.exceptions")
-    return module is not None and isinstance(error, module.BaseError)
+def _is_storages(error: Exception) -> bool:
+    """Whether an error is obstore's or Icechunk's, which need not be installed, or imported for a local store."""
+    bases = (("obstore.exceptions", "BaseError"), ("icechunk", "IcechunkError"))
+    return any(name in sys.modules and isinstance(error, getattr(sys.modules[name], base)) for name, base in bases)
 
 
 def _summary(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     lines = str(error).splitlines()
-    text = lines[0] if lines else type(error).__name__
+    text = lines[0].strip().removeprefix("x ") if lines else type(error).__name__
     return re.sub(r"\?\S+", "?…", text).rstrip(".")
 
 

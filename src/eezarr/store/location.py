@@ -1,7 +1,7 @@
 """Where a store is: a local path or a URL, opened as a Zarr store, with the few key operations that we need besides.
 
-Credentials, regions and endpoints of object stores come from the environment, as obstore reads it (`AWS_…`, `GOOGLE_…`,
-`AZURE_…`; https://developmentseed.org/obstore/latest/authentication/), never from the output's own text.
+Credentials, regions and endpoints of object stores come from the environment (see `environment`), never from the
+output's own text.
 
 Law: a small object is replaced whole or not at all. Object stores do so by nature; `LocalStore` writes a temporary
 file and renames it, and a crash between the two leaves a `*.partial` that nobody reads (see `leftovers`).
@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 from zarr.core.buffer import default_buffer_prototype
@@ -21,12 +22,15 @@ from zarr.core.sync import sync
 from zarr.storage import LocalStore
 
 from eezarr.errors import InvalidInput, StoreError
+from eezarr.store.environment import access_to
 from eezarr.store.failures import storage_errors
+from eezarr.store.folder import check_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
-    from obstore.store import MemoryStore
+    from obstore.store import MemoryStore, S3Config
     from zarr.abc.store import Store
 
 __all__ = ["PARTIAL_SUFFIX", "Location", "locate"]
@@ -35,12 +39,26 @@ PARTIAL_SUFFIX = ".partial"
 """How the temporary files of `LocalStore` end."""
 
 _SCHEMES = ("s3", "gs", "az")
+_VERSIONED = "icechunk+"
+"""What the schemes of stores with commits begin with."""
 _KEYS_AT_ONCE = 64
 """Small objects read or written at the same time: a round trip of 50 ms then costs under 1 ms a key."""
 _KEYS_IN_MEMORY = 1024
 
 _memory: dict[str, MemoryStore] = {}
 """`memory://` stores by URL: they live as long as the process, so that a job in one can be resumed and read."""
+
+
+class Commits(Protocol):
+    """What a store with commits does; in others each object is seen as soon as it is written."""
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Return a block that no commit is made within; several threads may be in one."""
+        ...
+
+    def committing(self, message: str) -> AbstractContextManager[None]:
+        """Return a block at whose end all that was written is committed; nobody is in one of `writing` meanwhile."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +75,25 @@ class Location:
     """The Zarr store there."""
     keeps_buffers: bool = False
     """Whether the store keeps the very memory that it is given, as one in memory does: it must not be reused then."""
+    commits: Commits | None = None
+    """What makes writes seen, all at once, where the store has commits."""
 
     @property
     def may_exist(self) -> bool:
         """Whether there may be something: false for a local folder that is not there. Looking makes none."""
         return not isinstance(self.store, LocalStore) or self.store.root.exists()
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Return a block in which a tile is written and marked: a commit has all of it, or nothing."""
+        return nullcontext() if self.commits is None else self.commits.writing()
+
+    def committing(self, message: str) -> AbstractContextManager[None]:
+        """Return a block at whose end what was written is committed, where the store has commits.
+
+        Raises:
+            StoreError: At the block's end, if another program committed in between.
+        """
+        return nullcontext() if self.commits is None else self.commits.committing(message)
 
     def get(self, key: str) -> bytes | None:
         """Return an object's bytes, or None if there is none."""
@@ -140,56 +172,45 @@ def locate(output: str | os.PathLike[str], *, read_only: bool = False) -> Locati
     """Return the place that a job's `output` names.
 
     Args:
-        output: A path, or a URL: file:// s3:// gs:// az:// memory:// (the last lives as long as the process).
+        output: A path, or a URL: file:// s3:// gs:// az:// memory:// (the last lives as long as the process); the same
+            after `icechunk+` is an Icechunk repository there.
         read_only: Whether the store must exist and is not written.
 
     Raises:
-        InvalidInput: If the URL has a scheme that is not supported, or holds credentials or a query.
+        InvalidInput: If the URL has a scheme that is not supported, or holds credentials or a query; or if it is an
+            Icechunk repository's, and Icechunk is not installed.
         StoreError: If nothing can be stored there: a file is in the way, a directory is not writable, or the
             object store's environment is incomplete.
     """
     text = os.fspath(output)
     if "://" not in text:
         return _local(Path(text).expanduser(), text, read_only=read_only)
-    parts = urlsplit(text)
+    place = text.removeprefix(_VERSIONED)
+    parts = urlsplit(place)
     if parts.username or parts.password or parts.query or parts.fragment:
         raise InvalidInput(
             f"The output on {parts.scheme}:// holds more than a place.",
             hint="Give credentials and options in the environment, and only scheme, bucket and path in the URL.",
         )
-    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
+    is_file = parts.scheme == "file" and parts.netloc in ("", "localhost") and bool(parts.path)
+    if not is_file and parts.scheme != "memory" and not (parts.scheme in _SCHEMES and parts.netloc):
+        raise InvalidInput(
+            f"The output {text!r} is no place that eezarr can store in.",
+            hint="Give a path, or a URL such as file:///data/x.zarr, s3://bucket/x.zarr, gs://bucket/x.zarr, "
+            "az://container/x.zarr, or one of these after icechunk+.",
+        )
+    if place != text:
+        return _repository(text, place, read_only=read_only)
+    if is_file:
         return _local(Path(unquote(parts.path)), text, read_only=read_only)
     if parts.scheme == "memory":
         return _memory_location(text, read_only=read_only)
-    if parts.scheme in _SCHEMES and parts.netloc:
-        return _remote(text, read_only=read_only)
-    raise InvalidInput(
-        f"The output {text!r} is no place that eezarr can store in.",
-        hint="Give a path, or a URL such as file:///data/x.zarr, s3://bucket/x.zarr, gs://bucket/x.zarr, az://container/x.zarr.",
-    )
+    return _remote(text, read_only=read_only)
 
 
 def _local(path: Path, text: str, *, read_only: bool) -> Location:
-    with storage_errors(text, "open the output"):
-        _check_local(path, text, read_only=read_only)
+    check_folder(path, text, read_only=read_only)
     return Location(url=text, store=LocalStore(path.absolute(), read_only=read_only))
-
-
-def _check_local(path: Path, text: str, *, read_only: bool) -> None:
-    if path.exists() and not path.is_dir():
-        raise StoreError(f"{text} is a file, not a Zarr store.", hint="Choose another output, or move the file away.")
-    if read_only:
-        if not path.exists():
-            raise StoreError(f"There is no store at {text}.", hint="Check the path.")
-        return
-    existing = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
-    if not existing.is_dir():
-        raise StoreError(f"{existing} is a file, so {text} cannot be made.", hint="Choose another output.")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise StoreError(
-            f"The directory {existing} is not writable.",
-            hint="Give this user the right to write there, or choose another output.",
-        )
 
 
 def _memory_location(text: str, *, read_only: bool) -> Location:
@@ -204,5 +225,20 @@ def _remote(text: str, *, read_only: bool) -> Location:
     from obstore.store import from_url  # noqa: PLC0415 -- only URLs pay for obstore
     from zarr.storage import ObjectStore  # noqa: PLC0415
 
-    with storage_errors(text, "reach the object store"):
-        return Location(url=text, store=ObjectStore(from_url(text), read_only=read_only))
+    access = access_to(urlsplit(text).scheme, os.environ)
+    try:
+        with storage_errors(text, "reach the object store"):
+            # The scheme says which of the stores' options these are.
+            config = cast("S3Config", dict(access.config)) or None
+            remote = from_url(text, config=config, client_options={"allow_http": access.allows_http})
+            return Location(url=text, store=ObjectStore(remote, read_only=read_only))
+    except StoreError as error:
+        raise StoreError(error.message, hint=access.hint) from error
+
+
+def _repository(text: str, place: str, *, read_only: bool) -> Location:
+    from eezarr.store.repository_storage import open_repository  # noqa: PLC0415 -- Icechunk is an extra
+
+    store = open_repository(text, place, read_only=read_only)
+    # From 2.0 on Icechunk keeps the memory of small chunks until they are committed.
+    return Location(url=text, store=store, keeps_buffers=True, commits=None if read_only else store)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
@@ -22,27 +22,42 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from eezarr.plan import Plan
     from eezarr.store.location import Location
 
-__all__ = ["MARKS_PREFIX", "Marks"]
+__all__ = ["MARKS_PREFIX", "Marks", "Tiled"]
 
 MARKS_PREFIX = ".eezarr/marks"
 """The key prefix of the pages."""
+
+
+class Tiled(Protocol):
+    """What marks need of a plan."""
+
+    @property
+    def tile_count(self) -> int:
+        """All tiles."""
+        ...
+
+    @property
+    def cut(self) -> str:
+        """What the tiles are counted in: a plan, and the way it is cut. Pages of another cut are ignored."""
+        ...
 
 
 class Marks:
     """Which tiles of a plan are stored; thread-safe.
 
     Args:
-        plan: Whose tiles; its fingerprint and tiling name the pages.
-        location: Where the pages are.
+        plan: Whose tiles; its cut names the pages.
+        location: The store that they are of.
+        prefix: The key prefix of the pages.
     """
 
-    def __init__(self, plan: Plan, location: Location) -> None:
+    def __init__(self, plan: Tiled, location: Location, prefix: str = MARKS_PREFIX) -> None:
         self._tile_count = plan.tile_count
-        self._owner = _owner(plan)
+        self._owner = hashlib.sha256(plan.cut.encode()).digest()
         self._location = location
+        self._prefix = prefix
         self._pages: dict[int, Page] = {}
         self._dirty: set[int] = set()
         self._count = 0
@@ -50,15 +65,14 @@ class Marks:
         self._flushing = threading.Lock()
 
     @classmethod
-    def load(cls, plan: Plan, location: Location) -> Self:
+    def load(cls, plan: Tiled, location: Location, prefix: str = MARKS_PREFIX) -> Self:
         """Read all pages; those that are torn, short or another plan's are ignored: their tiles are missing.
 
         Raises:
             StoreError: If the store cannot be read.
         """
-        marks = cls(plan, location)
-        prefix = f"{MARKS_PREFIX}/"
-        numbers = {key: key.removeprefix(prefix) for key in location.keys(prefix)}
+        marks = cls(plan, location, prefix)
+        numbers = {key: key.removeprefix(f"{prefix}/") for key in location.keys(f"{prefix}/")}
         for key, body in location.get_each(key for key, name in numbers.items() if name.isdecimal()):
             marks._absorb(int(numbers[key]), body)
         return marks
@@ -137,7 +151,7 @@ class Marks:
             with self._lock:
                 taken, self._dirty = self._dirty, set()
                 bodies = {
-                    f"{MARKS_PREFIX}/{number}": encode_page(self._pages[number], number=number, owner=self._owner)
+                    f"{self._prefix}/{number}": encode_page(self._pages[number], number=number, owner=self._owner)
                     for number in taken
                 }
             if not bodies:
@@ -169,15 +183,6 @@ class Marks:
         if not 0 <= index < self._tile_count:
             raise IndexError(index)
         return divmod(index, TILES_PER_PAGE)
-
-
-def _owner(plan: Plan) -> bytes:
-    """Marks count tiles, so they belong to a plan and to the way it is cut, which its hashes leave out.
-
-    The time axis is left out: a cube that grows gets new tiles after the old ones, whose marks stay.
-    """
-    tiling = f"{plan.lineage} {plan.tile_shape} {plan.bands_per_tile}"
-    return hashlib.sha256(tiling.encode()).digest()
 
 
 def _runs(flags: npt.NDArray[np.bool_], start: int) -> Iterator[range]:

@@ -35,6 +35,7 @@ __all__ = [
     "JSON",
     "array_attributes",
     "axis_attributes",
+    "encoded_fill",
     "grid_mapping_attributes",
     "group_attributes",
     "pixel_centres",
@@ -89,7 +90,7 @@ def array_attributes(spec: ArraySpec, grid: PixelGrid, crs: CRS, zarr_format: in
     if zarr_format == 2:
         attributes["_CRS"] = {"wkt": crs.to_wkt()}
     elif spec.fill is not None:
-        attributes["_FillValue"] = _encoded_fill(spec.fill, np.dtype(spec.dtype))
+        attributes["_FillValue"] = encoded_fill(spec.fill, np.dtype(spec.dtype))
     return attributes
 
 
@@ -189,8 +190,8 @@ def _bounds(grid: PixelGrid) -> tuple[float, float, float, float]:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def _encoded_fill(fill: float, dtype: np.dtype[np.generic]) -> JSON:
-    """As xarray's FillValueCoder: base64 of a little-endian double for floats, a number for integers."""
+def encoded_fill(fill: float, dtype: np.dtype[np.generic]) -> JSON:
+    """Return a fill as xarray's FillValueCoder writes it: floats as base64 of a little-endian double."""
     if dtype.kind == "f":
         return base64.standard_b64encode(struct.pack("<d", fill)).decode()
     return int(fill)

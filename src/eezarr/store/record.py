@@ -9,24 +9,32 @@ axis than the arrays: lengthening them again is harmless, and what they hold sta
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, cast
 
 from affine import Affine
 
 from eezarr.errors import EezarrError, ForeignStore
 from eezarr.grid import Coverage, PixelGrid, Shape2D
-from eezarr.plan import Band, Masking, Plan, Step, StoreLayout, Tiling
+from eezarr.plan import Band, Plan, Step, StoreLayout, Tiling
+from eezarr.store.documents import (
+    as_array,
+    as_compressor,
+    as_flag,
+    as_integer,
+    as_masking,
+    as_object,
+    as_text,
+    masking_facts,
+)
 
 if TYPE_CHECKING:
-    from eezarr.plan import Fill, MaskMode
-    from eezarr.plan.model import Compressor
+    from eezarr.store.documents import Document
     from eezarr.store.location import Location
     from eezarr.store.metadata import JSON
 
-__all__ = ["OWN_PREFIX", "RECORD_KEY", "JobRecord", "read_record", "write_record"]
+__all__ = ["OWN_PREFIX", "RECORD_KEY", "SAMPLES", "JobRecord", "read_record", "write_record"]
 
 OWN_PREFIX = ".eezarr"
 """The key prefix of all that is ours and no pixel."""
@@ -34,7 +42,8 @@ OWN_PREFIX = ".eezarr"
 RECORD_KEY = f"{OWN_PREFIX}/job.json"
 _VERSION = 1
 
-_Object: TypeAlias = "dict[str, JSON]"
+SAMPLES = "samples"
+"""The kind of a record that is of samples (see `samplerecord`); of pixels on one grid it has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +88,11 @@ def read_record(location: Location) -> JobRecord | None:
         return None
     try:
         facts = json.loads(body)
+        if facts.get("kind") == SAMPLES:
+            raise ForeignStore(
+                f"{location.url} holds samples, which `eezarr samples` made.",
+                hint="Choose another output, or pass --overwrite to start again.",
+            )
         if facts["version"] != _VERSION:
             raise ForeignStore(
                 f"The store {location.url} was written by another version of eezarr (record {facts['version']!r}).",
@@ -103,7 +117,7 @@ def write_record(location: Location, record: JobRecord) -> None:
     location.put(RECORD_KEY, json.dumps(_to_json(record), indent=1).encode())
 
 
-def _to_json(record: JobRecord) -> _Object:
+def _to_json(record: JobRecord) -> Document:
     plan, layout = record.plan, record.plan.layout
     return {
         "version": _VERSION,
@@ -129,12 +143,7 @@ def _to_json(record: JobRecord) -> _Object:
                 "compressor": layout.compressor,
                 "zarr_format": layout.zarr_format,
             },
-            "masking": {
-                "mode": plan.masking.mode,
-                # JSON has no NaN.
-                "fills": [fill if math.isfinite(fill) else str(fill) for fill in plan.masking.fills],
-                "is_shared": plan.masking.is_shared,
-            },
+            "masking": masking_facts(plan.masking),
             "steps": None if plan.steps is None else [cast("JSON", step.facts) for step in plan.steps],
             "step_starts": list(plan.step_starts),
             "coverage": None if plan.coverage is None else cast("JSON", plan.coverage.to_json()),
@@ -143,93 +152,45 @@ def _to_json(record: JobRecord) -> _Object:
     }
 
 
-def _from_json(facts: _Object) -> JobRecord:
+def _from_json(facts: Document) -> JobRecord:
     return JobRecord(
-        plan=_plan_from_json(_object(facts["plan"])),
-        fingerprint=_text(facts["fingerprint"]),
-        image=json.dumps(_object(facts["image"])),
-        created=datetime.fromisoformat(_text(facts["created"])),
-        is_ready=_flag(facts["is_ready"]),
-        is_growing=_flag(facts["is_growing"]),
-        clears=tuple(_text(name) for name in _array(facts["clears"])),
+        plan=_plan_from_json(as_object(facts["plan"])),
+        fingerprint=as_text(facts["fingerprint"]),
+        image=json.dumps(as_object(facts["image"])),
+        created=datetime.fromisoformat(as_text(facts["created"])),
+        is_ready=as_flag(facts["is_ready"]),
+        is_growing=as_flag(facts["is_growing"]),
+        clears=tuple(as_text(name) for name in as_array(facts["clears"])),
     )
 
 
-def _plan_from_json(facts: _Object) -> Plan:
-    layout = _object(facts["layout"])
-    height, width = map(_integer, _array(facts["shape"]))
-    a, b, c, d, e, f = (float(cast("float", value)) for value in _array(facts["transform"]))
-    grid = PixelGrid(crs=_text(facts["crs"]), transform=Affine(a, b, c, d, e, f), width=width, height=height)
+def _plan_from_json(facts: Document) -> Plan:
+    layout = as_object(facts["layout"])
+    height, width = map(as_integer, as_array(facts["shape"]))
+    a, b, c, d, e, f = (float(cast("float", value)) for value in as_array(facts["transform"]))
+    grid = PixelGrid(crs=as_text(facts["crs"]), transform=Affine(a, b, c, d, e, f), width=width, height=height)
     coverage, steps = facts["coverage"], facts["steps"]
     return Plan(
-        image_key=_text(facts["image_key"]),
+        image_key=as_text(facts["image_key"]),
         grid=grid,
-        bands=tuple(Band(*map(_text, _array(pair))) for pair in _array(facts["bands"])),
+        bands=tuple(Band(*map(as_text, as_array(pair))) for pair in as_array(facts["bands"])),
         layout=StoreLayout(
-            kind="stacked" if _text(layout["kind"]) == "stacked" else "bands",
-            chunk=Shape2D(*map(_integer, _array(layout["chunk"]))),
-            bands_per_chunk=_integer(layout["bands_per_chunk"]),
-            is_sharded=_flag(layout["is_sharded"]),
-            compressor=_compressor(_text(layout["compressor"])),
-            zarr_format=2 if _integer(layout["zarr_format"]) == 2 else 3,
+            kind="stacked" if as_text(layout["kind"]) == "stacked" else "bands",
+            chunk=Shape2D(*map(as_integer, as_array(layout["chunk"]))),
+            bands_per_chunk=as_integer(layout["bands_per_chunk"]),
+            is_sharded=as_flag(layout["is_sharded"]),
+            compressor=as_compressor(as_text(layout["compressor"])),
+            zarr_format=2 if as_integer(layout["zarr_format"]) == 2 else 3,
         ),
-        tile_shape=Shape2D(*map(_integer, _array(facts["tile_shape"]))),
-        bands_per_tile=_integer(facts["bands_per_tile"]),
-        steps=None if steps is None else tuple(_step(*_array(step)) for step in _array(steps)),
-        step_starts=tuple(map(_integer, _array(facts["step_starts"]))),
-        masking=_masking(_object(facts["masking"])),
-        coverage=None if coverage is None else Coverage.from_json(_object(coverage), grid),
-        is_clipped=_flag(facts["is_clipped"]),
+        tile_shape=Shape2D(*map(as_integer, as_array(facts["tile_shape"]))),
+        bands_per_tile=as_integer(facts["bands_per_tile"]),
+        steps=None if steps is None else tuple(_step(*as_array(step)) for step in as_array(steps)),
+        step_starts=tuple(map(as_integer, as_array(facts["step_starts"]))),
+        masking=as_masking(as_object(facts["masking"])),
+        coverage=None if coverage is None else Coverage.from_json(as_object(coverage), grid),
+        is_clipped=as_flag(facts["is_clipped"]),
     )
 
 
 def _step(time: JSON, images: JSON) -> Step:
-    return Step(time=datetime.fromisoformat(_text(time)), images=tuple(map(_text, _array(images))))
-
-
-def _masking(facts: _Object) -> Masking:
-    modes: dict[str, MaskMode] = {"none": "none", "fill": "fill", "band": "band"}
-    return Masking(
-        mode=modes[_text(facts["mode"])],
-        fills=tuple(map(_fill, _array(facts["fills"]))),
-        is_shared=_flag(facts["is_shared"]),
-    )
-
-
-def _fill(value: JSON) -> Fill:
-    return value if isinstance(value, int | float) else float(_text(value))
-
-
-def _compressor(text: str) -> Compressor:
-    known: dict[str, Compressor] = {"auto": "auto", "zstd": "zstd", "none": "none"}
-    return known[text]
-
-
-def _object(value: JSON) -> _Object:
-    if not isinstance(value, dict):
-        raise TypeError(value)
-    return value
-
-
-def _array(value: JSON) -> list[JSON]:
-    if not isinstance(value, list):
-        raise TypeError(value)
-    return value
-
-
-def _text(value: JSON) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value
-
-
-def _integer(value: JSON) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(value)
-    return value
-
-
-def _flag(value: JSON) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(value)
-    return value
+    return Step(time=datetime.fromisoformat(as_text(time)), images=tuple(map(as_text, as_array(images))))

@@ -5,16 +5,19 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Self
 
-from eezarr.errors import StoreError
+from eezarr.errors import InvalidInput, StoreError
 from eezarr.plan import record_dtype
 from eezarr.planes import unpack
 from eezarr.store.arrays import open_arrays, replace_attributes
+from eezarr.store.chunks import chunk_writer
 from eezarr.store.creation import make_store, provenance
 from eezarr.store.failures import storage_errors
 from eezarr.store.layout import array_specs, check_ownership, targets
+from eezarr.store.levels import distrust, withdraw
 from eezarr.store.location import locate
 from eezarr.store.marks import Marks
 from eezarr.store.planar import ScratchPool, blocks, checksum
+from eezarr.store.pyramid import build_levels
 from eezarr.store.record import read_record
 from eezarr.store.stored import StoredJob
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from eezarr.plan import Plan, Tile, Tiling
     from eezarr.protocols import Pixels
     from eezarr.store.arrays import PixelArray
+    from eezarr.store.halving import Resampling
     from eezarr.store.layout import ArraySpec
     from eezarr.store.location import Location
     from eezarr.store.record import JobRecord
@@ -68,6 +72,7 @@ class ZarrSink:
         self._specs = specs
         self._arrays = arrays
         self._marks = marks
+        self._writers = [chunk_writer(array, location, record.plan.layout.compressor) for array in arrays]
         self._scratch = ScratchPool(record.plan.tile_bytes, is_reusing=not location.keeps_buffers)
 
     @classmethod
@@ -96,14 +101,13 @@ class ZarrSink:
         """
         specs = array_specs(plan)
         location = locate(output)
-        record = make_store(plan, specs, location, image_info=image_info, overwrite=overwrite, now=now)
-        return cls(
-            location=location,
-            record=record,
-            specs=specs,
-            arrays=open_arrays(location, specs),
-            marks=Marks.load(plan, location),
-        )
+        _check_format(plan, location)
+        with location.committing("open the store"):
+            record = make_store(plan, specs, location, image_info=image_info, overwrite=overwrite, now=now)
+            marks = Marks.load(plan, location)
+            if marks.count < plan.wanted_count:
+                withdraw(location, plan)
+        return cls(location=location, record=record, specs=specs, arrays=open_arrays(location, specs), marks=marks)
 
     @property
     def plan(self) -> Plan:
@@ -140,11 +144,16 @@ class ZarrSink:
         with self._scratch.borrow() as buffer:
             parts = blocks(places, buffer)
             unpack(tile, pixels, [(place.fields, part) for place, part in zip(places, parts, strict=True)])
-            with storage_errors(self._location.url, f"write {tile}"):
-                for place, part in zip(places, parts, strict=True):
-                    self._arrays[place.array][place.window] = part
             crc = checksum(parts)
-        self._marks.mark(tile.index, crc)
+            with self._location.writing():
+                with storage_errors(self._location.url, f"write {tile}"):
+                    for place, part in zip(places, parts, strict=True):
+                        writer = self._writers[place.array]
+                        if writer is None:
+                            self._arrays[place.array][place.window] = part
+                        else:
+                            writer.write(place.window, part)
+                self._marks.mark(tile.index, crc)
 
     def flush(self) -> None:
         """Make the marks durable: after this, a crash loses none of them.
@@ -152,7 +161,8 @@ class ZarrSink:
         Raises:
             StoreError: If the storage fails.
         """
-        self._marks.flush()
+        with self._location.committing(f"{self._marks.count} tiles"):
+            self._marks.flush()
 
     def unmark_altered(self) -> int:
         """Take stored tiles whose pixels are not what was stored for missing, durably; return how many there are.
@@ -162,13 +172,20 @@ class ZarrSink:
         """
         stored = StoredJob(location=self._location, record=self._record, marks=self._marks, arrays=self._arrays)
         altered = [tile.index for tile in stored.verify()]
-        for index in altered:
-            self._marks.unmark(index)
-        self.flush()
+        with self._location.committing(f"{len(altered)} tiles taken back"):
+            if altered:
+                distrust(self._location, self.plan)
+            for index in altered:
+                self._marks.unmark(index)
+            self._marks.flush()
         return len(altered)
 
-    def finish(self, now: datetime) -> bool:
-        """Flush, note the job as complete if every tile is stored, and consolidate the metadata.
+    def finish(self, now: datetime, *, overviews: Mapping[str, Resampling] | None = None) -> bool:
+        """Flush, note the job as complete if every tile is stored, consolidate the metadata, and bring overviews up.
+
+        Args:
+            now: The time, with its zone.
+            overviews: How each band's are made; None: as those that are there, if any are.
 
         Returns:
             Whether every tile is stored.
@@ -176,11 +193,20 @@ class ZarrSink:
         Raises:
             StoreError: If the storage fails.
         """
-        self.flush()
         is_complete = self._marks.count == self.plan.wanted_count
         facts = provenance(self._record, completed=now if is_complete else None)
-        replace_attributes(self._location, {"eezarr": facts})
+        with self._location.committing(f"{self._marks.count} tiles, {'complete' if is_complete else 'incomplete'}"):
+            self._marks.flush()
+            replace_attributes(self._location, {"eezarr": facts})
+        if is_complete:
+            with self._location.committing("overviews"):
+                build_levels(self.plan, self._location, self._arrays, self._marks, overviews)
         return is_complete
+
+
+def _check_format(plan: Plan, location: Location) -> None:
+    if location.commits is not None and plan.layout.zarr_format == 2:
+        raise InvalidInput("Icechunk holds Zarr format 3 only.", hint="Set format = 3, or choose a plain store.")
 
 
 def _check_pixels(tile: Tile, pixels: Pixels) -> None:

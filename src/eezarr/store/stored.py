@@ -1,4 +1,4 @@
-"""A store as it is found: for `status`, `verify` and `preview`. Nothing is written."""
+"""A store as it is found: for `status`, `verify`, `preview` and `convert`. Nothing is written."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from eezarr.store.location import locate
 from eezarr.store.marks import Marks
 from eezarr.store.overview import overview
 from eezarr.store.planar import blocks, checksum
+from eezarr.store.reading import read_window
 from eezarr.store.record import read_record
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
+    from eezarr.grid import Window
     from eezarr.plan import Plan, Tile
     from eezarr.planes import Block
     from eezarr.protocols import Pixels
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from eezarr.store.location import Location
     from eezarr.store.metadata import JSON
     from eezarr.store.overview import Overview
+    from eezarr.store.reading import WindowPixels
     from eezarr.store.record import JobRecord
 
 __all__ = ["StoredJob", "open_store"]
@@ -136,6 +139,22 @@ class StoredJob:
         for index in self.stored() if indices is None else indices:
             if not self.is_whole(index):
                 yield self.plan.tile(index)
+
+    def read_window(self, bands: Sequence[str], window: Window, *, step: int = 0) -> WindowPixels:
+        """Return some bands' pixels of a window of the grid, and which of them are valid.
+
+        Cost: the chunks that the window touches are read whole, so windows of whole chunks are best.
+
+        Args:
+            bands: Names.
+            window: Within the plan's grid.
+            step: Which time step of a cube, from 0.
+
+        Raises:
+            InvalidInput: If a band or time step is not in the store.
+            StoreError: If the storage fails.
+        """
+        return read_window(self.plan, self._arrays, self._marks, bands=bands, window=window, step=step, url=self.url)
 
     def read_overview(self, bands: Sequence[str], max_side: int, *, step: int = -1) -> Overview:
         """Return every n-th pixel of bands, read with no more memory than the overview and some chunks.

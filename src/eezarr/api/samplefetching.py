@@ -1,0 +1,137 @@
+"""Samples into a store: what of the memory budget stored objects take while they fill, and who is told of what."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from eezarr.api.running import Runner, require_all
+from eezarr.engine import ThreadedKeeper
+from eezarr.engine.splitting import WorkingSize
+from eezarr.errors import InvalidInput
+from eezarr.events import JobEnded, JobStarted, TileFailed
+from eezarr.outputs.report import Report, Tally, missing_tiles
+from eezarr.store import SamplesSink
+
+if TYPE_CHECKING:
+    from eezarr.api.connection import Link
+    from eezarr.config import FetchOptions
+    from eezarr.earthengine.sampling import SampledImages
+    from eezarr.engine import Failure
+    from eezarr.events import Event, Observer
+    from eezarr.plan import RequestLimits
+    from eezarr.samples import SamplePlan
+
+__all__ = ["SampleFetcher", "working_size"]
+
+WRITERS = 2
+"""Threads that encode and write, as for tiles."""
+
+_SHARD_SHARE = 4
+"""Shards that fill take a quarter of the memory budget at the most."""
+
+
+def working_size(limits: RequestLimits) -> WorkingSize:
+    """Return what one request for a sample may ask for: a larger sample is asked for in parts."""
+    return WorkingSize(max_bytes=limits.max_bytes, max_side=limits.max_side, max_bands=limits.max_bands)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleFetcher:
+    """Fetches samples over an open connection."""
+
+    link: Link
+    options: FetchOptions
+    limits: RequestLimits
+    tell: Observer
+    """Told of every event."""
+
+    async def fetch(
+        self, subject: SampledImages, plan: SamplePlan, output: str, *, overwrite: bool, repair: bool
+    ) -> Report:
+        """Fetch a plan's missing samples into its store; see `Client.fetch_samples`."""
+        clock = asyncio.get_running_loop().time
+        start_s, start_bytes = clock(), self.link.service.transport.received_bytes
+        tally, most_open = Tally(), self._most_open(plan)
+        self._check_memory(plan, most_open)
+        sink = await asyncio.to_thread(
+            SamplesSink.create,
+            plan,
+            output,
+            image_info=subject.describe(),
+            now=datetime.now(UTC),
+            overwrite=overwrite,
+            most_open=most_open,
+        )
+        if repair:
+            await asyncio.to_thread(sink.unmark_altered)
+        resumed = sink.stored_count
+        self.tell(
+            JobStarted(
+                output=output, tiles_total=plan.wanted_count, tiles_resumed=resumed, pixel_bytes=plan.pixel_bytes
+            )
+        )
+        failures = await self._run(subject, plan, sink, tally, most_open) if resumed < plan.wanted_count else []
+        is_complete = await asyncio.to_thread(sink.finish, datetime.now(UTC))
+        report = Report(
+            output=output,
+            tiles_total=plan.wanted_count,
+            tiles_written=sink.stored_count - resumed,
+            tiles_resumed=resumed,
+            requests_sent=tally.sent,
+            requests_retried=tally.retried,
+            requests_throttled=tally.throttled,
+            requests_split=tally.split,
+            bytes_received=self.link.service.transport.received_bytes - start_bytes,
+            bytes_pixels=tally.pixel_bytes,
+            seconds=clock() - start_s,
+            missing=missing_tiles(failures),
+        )
+        self.tell(JobEnded(is_complete=is_complete, seconds=report.seconds))
+        require_all(failures, report, noun="samples")
+        return report
+
+    async def _run(
+        self, subject: SampledImages, plan: SamplePlan, sink: SamplesSink, tally: Tally, most_open: int
+    ) -> list[Failure]:
+        def observe(event: Event) -> None:
+            tally(event)
+            if isinstance(event, TileFailed):
+                sink.give_up(event.tile)
+            self.tell(event)
+
+        runner = self._runner(plan, most_open, observe)
+        async with ThreadedKeeper.over(sink, threads=WRITERS) as keeper:
+            try:
+                tiles = map(plan.tile, sink.missing())
+                return await runner.run(plan, tiles, subject, keeper, successes=sink.stored_count)
+            finally:
+                # However it ends: what is in memory is not asked for again.
+                await asyncio.to_thread(sink.store_all)
+
+    def _most_open(self, plan: SamplePlan) -> int:
+        """How many stored objects may fill at the same time."""
+        share = int(self.options.memory) // _SHARD_SHARE
+        return max(1, min(share // plan.unit_bytes, self.options.max_concurrency))
+
+    def _runner(self, plan: SamplePlan, most_open: int, observe: Observer) -> Runner:
+        """Return what runs the samples, within the memory that stored objects leave."""
+        # Open ones, one for each writer, and as much again for what Zarr encodes of those being written.
+        held = 0 if plan.layout.per_shard is None else (most_open + 2 * WRITERS) * plan.unit_bytes
+        return Runner(
+            link=self.link,
+            options=self.options,
+            observe=observe,
+            size=working_size(self.limits),
+            reserved_bytes=held,
+        )
+
+    def _check_memory(self, plan: SamplePlan, most_open: int) -> None:
+        if self._runner(plan, most_open, self.tell).budget.workers(plan.tile_bytes) < 1:
+            raise InvalidInput(
+                f"A sample holds {plan.tile_bytes} bytes and a stored object {plan.unit_bytes}; several of each are "
+                f"more than the memory budget of {int(self.options.memory)} bytes.",
+                hint="Give more memory, or fewer samples a shard.",
+            )

@@ -1,0 +1,144 @@
+"""Whether a place holds samples, and what was opened of it.
+
+Law: what a fork takes along of an object store's client is dead in the child, so there such a store is refused, and has
+to be opened by workers that are spawned. A local store is read by forked workers as by spawned ones.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+import numpy as np
+import zarr
+from zarr.errors import BaseZarrError
+from zarr.storage import LocalStore
+
+from eezarr.errors import ForeignStore, InvalidInput
+from eezarr.store.arrays import quiet
+from eezarr.store.failures import storage_errors
+from eezarr.store.location import locate
+from eezarr.store.patches import PatchReader
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    from eezarr.store.arrays import PixelArray
+    from eezarr.store.location import Location
+    from eezarr.store.metadata import JSON
+
+    Column: TypeAlias = npt.NDArray[np.generic]
+    """One value or row a sample: texts as `StringDType`, numbers as int64 or float64."""
+
+__all__ = ["SampleGroup", "holds_samples", "open_sample_group"]
+
+PIXELS = "pixels"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SampleGroup:
+    """The group of a store of samples, in the process that opened it, and what was read of it."""
+
+    location: Location
+    group: zarr.Group
+    arrays: dict[str, PixelArray | None] = field(default_factory=dict)
+    """Those that were looked for, by name: each look into the group reads a document of the store."""
+    columns: dict[str, Column] = field(default_factory=dict)
+    """Those that were read, by name."""
+    readers: dict[str, PatchReader] = field(default_factory=dict)
+    """Of the arrays that were read from, by name."""
+    process: int = field(default_factory=os.getpid)
+
+    @property
+    def attributes(self) -> Mapping[str, JSON]:
+        """The group's attributes."""
+        return cast("Mapping[str, JSON]", self.group.attrs.asdict())
+
+    def array(self, name: str) -> PixelArray | None:
+        """Return an array, or None if there is none of this name."""
+        if name not in self.arrays:
+            found = self.group.get(name)
+            self.arrays[name] = found if isinstance(found, zarr.Array) else None
+        return self.arrays[name]
+
+    def reader(self, name: str) -> PatchReader | None:
+        """Return what reads an array's samples, or None if there is no such array.
+
+        Raises:
+            StoreError: If it is not laid out as samples are.
+        """
+        array = self.array(name)
+        if name not in self.readers and array is not None:
+            self.readers[name] = PatchReader(array, self.location)
+        return self.readers.get(name)
+
+    def column(self, name: str) -> Column | None:
+        """Return a column, or None if there is none of this name.
+
+        Raises:
+            StoreError: If the storage fails.
+        """
+        array = self.array(name)
+        if name not in self.columns and array is not None:
+            with storage_errors(self.location.url, f"read {name}"):
+                values = np.asarray(array[...])
+            is_text = values.dtype.kind in "OUT"
+            self.columns[name] = values.astype(np.dtypes.StringDType()) if is_text else values
+        return self.columns.get(name)
+
+    def require_own_process(self) -> None:
+        """Refuse an object store in the child of the process that opened it.
+
+        Raises:
+            InvalidInput: If this is one.
+        """
+        if self.process != os.getpid() and type(self.location.store) is not LocalStore:
+            raise InvalidInput(
+                f"{self.location.url} was opened before this process was forked, and its connections with it.",
+                hint='Start workers with multiprocessing_context="spawn" or "forkserver", or read without workers.',
+            )
+
+
+def open_sample_group(output: str | os.PathLike[str]) -> SampleGroup:
+    """Open a store of samples.
+
+    Raises:
+        InvalidInput: If the output is no path or URL that can be stored in.
+        ForeignStore: If it is not a store of samples that eezarr made.
+        StoreError: If it does not exist or the storage fails.
+    """
+    location = locate(output, read_only=True)
+    group = _group(location)
+    if group is None or not _is_of_samples(group) or not isinstance(group.get(PIXELS), zarr.Array):
+        raise ForeignStore(
+            f"{location.url} holds no samples that eezarr stored.",
+            hint="Check the path; `eezarr samples JOB` makes such a store.",
+        )
+    return SampleGroup(location=location, group=group)
+
+
+def holds_samples(output: str | os.PathLike[str]) -> bool:
+    """Return whether a store's own attributes say that it holds samples; False where there is no Zarr group.
+
+    Raises:
+        InvalidInput: If the output is no path or URL that can be stored in.
+        StoreError: If it does not exist or the storage fails.
+    """
+    group = _group(locate(output, read_only=True))
+    return group is not None and _is_of_samples(group)
+
+
+def _group(location: Location) -> zarr.Group | None:
+    with storage_errors(location.url, "open the samples"), quiet():
+        try:
+            return zarr.open_group(location.store, mode="r")
+        except (FileNotFoundError, BaseZarrError):
+            return None
+
+
+def _is_of_samples(group: zarr.Group) -> bool:
+    facts = group.attrs.asdict().get("eezarr")
+    return isinstance(facts, dict) and facts.get("kind") == "samples"

@@ -1,0 +1,164 @@
+"""Making a store of samples, or finding the one that a job began; the order of writing is that of `creation`.
+
+A crash at any instant leaves what a second run repairs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import zarr
+
+from eezarr.errors import ForeignStore
+from eezarr.store.arrays import compressor_of, consolidate, quiet
+from eezarr.store.clearing import START_AGAIN, clear, clearable, image_text
+from eezarr.store.failures import storage_errors
+from eezarr.store.layout import MASK_NAME, STACKED_NAME
+from eezarr.store.leftovers import sweep_leftovers
+from eezarr.store.metadata import encoded_fill, stored_fill
+from eezarr.store.samplecolumns import COLUMN_NAMES, PROPERTIES, make_columns
+from eezarr.store.sampleform import TARGET_NAME, form_of, sample_specs
+from eezarr.store.samplerecord import SamplesRecord, read_samples_record, write_samples_record
+from eezarr.store.tuning import tuned_zarr
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from eezarr.samples import SamplePlan
+    from eezarr.store.layout import ArraySpec
+    from eezarr.store.location import Location
+    from eezarr.store.metadata import JSON
+    from eezarr.store.sampleform import SampleForm
+
+__all__ = ["make_sample_store", "samples_provenance"]
+
+_NODES = frozenset({STACKED_NAME, MASK_NAME, TARGET_NAME, *COLUMN_NAMES})
+
+
+def make_sample_store(
+    plan: SamplePlan, location: Location, *, image_info: Mapping[str, object], overwrite: bool, now: datetime
+) -> SamplesRecord:
+    """Lay out a plan's store at a place, or find it laid out; return its record, which is ready.
+
+    Raises:
+        InvalidInput: If `image_info` is not JSON, or the layout cannot be.
+        ForeignStore: If the place holds something else.
+        StoreError: If the storage fails.
+    """
+    form = form_of(plan)
+    found = _read(location, overwrite=overwrite)
+    if found is not None and not overwrite:
+        if found.fingerprint != plan.fingerprint:
+            raise ForeignStore(
+                f"{location.url} holds other samples ({found.fingerprint}, not {plan.fingerprint}): sites, grids, "
+                "images, bands, splits or layout differ.",
+                hint=START_AGAIN,
+            )
+        if found.is_ready:
+            names = [*(spec.name for spec in sample_specs(form)), *COLUMN_NAMES]
+            sweep_leftovers(location, [name for name in names if name != PROPERTIES])
+            # The same record again: what may not be written is known before the first pixel is asked for.
+            write_samples_record(location, found)
+            return found
+    record = SamplesRecord(
+        form=form,
+        fingerprint=plan.fingerprint,
+        wanted_count=plan.wanted_count,
+        provenance=json.dumps(_provenance(plan, image_text(image_info), now)),
+        created=now,
+        is_ready=False,
+        clears=clearable(location, None if found is None else _NODES | {*found.clears}, overwrite=overwrite),
+    )
+    write_samples_record(location, record)
+    clear(location)
+    _make_group(location, plan, form, samples_provenance(record))
+    consolidate(location)
+    ready = dataclasses.replace(record, is_ready=True, clears=())
+    write_samples_record(location, ready)
+    return ready
+
+
+def samples_provenance(record: SamplesRecord, *, completed: datetime | None = None) -> dict[str, JSON]:
+    """Return the group's attribute `eezarr`: what the samples are and where they come from."""
+    told: dict[str, JSON] = json.loads(record.provenance)
+    return told | {"completed": completed.isoformat() if completed else None, "complete": completed is not None}
+
+
+def _provenance(plan: SamplePlan, image: str, now: datetime) -> dict[str, JSON]:
+    facts = plan.split_facts
+    splits: JSON = None
+    if plan.splits is not None and facts is not None:
+        splits = {
+            "by": facts.by,
+            "fractions": dict(facts.fractions) or None,
+            "block_size": facts.block_m,
+            "counts": {name: int(count) for name, count in plan.splits.counts.items()},
+        }
+    return {
+        "version": importlib.metadata.version("eezarr"),
+        "kind": "samples",
+        "image": json.loads(image),
+        "samples": len(plan),
+        "without_images": len(plan) - plan.wanted_count,
+        "size": [plan.size.height, plan.size.width],
+        "resolution": list(plan.grids.resolution),
+        "bands": [band.name for band in plan.bands],
+        "mask": plan.masking.mode,
+        "shard": plan.layout.per_shard,
+        "target": None if plan.target is None else plan.target.name,
+        "seed": plan.seed,
+        "splits": splits,
+        "fingerprint": plan.fingerprint,
+        "created": now.isoformat(),
+    }
+
+
+def _read(location: Location, *, overwrite: bool) -> SamplesRecord | None:
+    try:
+        return read_samples_record(location)
+    except ForeignStore:
+        if not overwrite:
+            raise
+        return None
+
+
+def _make_group(location: Location, plan: SamplePlan, form: SampleForm, provenance: dict[str, JSON]) -> None:
+    attributes: dict[str, JSON] = {"Conventions": "CF-1.11", "eezarr": provenance}
+    with storage_errors(location.url, "lay out the store"), tuned_zarr(), quiet():
+        group = zarr.create_group(
+            location.store, attributes=attributes, zarr_format=form.layout.zarr_format, overwrite=False
+        )
+        known = make_columns(group, plan)
+        if form.steps is not None:
+            known = (*known, "times", "image_ids")
+        for spec in sample_specs(form):
+            _make_array(group, form, spec, known)
+
+
+def _make_array(group: zarr.Group, form: SampleForm, spec: ArraySpec, known: tuple[str, ...]) -> None:
+    zarr_format = form.layout.zarr_format
+    attributes: dict[str, JSON] = {"coordinates": " ".join(known)}
+    if spec.name == MASK_NAME:
+        attributes |= {"long_name": "whether a pixel is valid", "flag_values": [0, 1], "flag_meanings": "masked valid"}
+    if spec.name == TARGET_NAME and form.target is not None:
+        attributes |= {"long_name": "label of each pixel", "band": form.target.name}
+    if zarr_format == 2:
+        attributes["_ARRAY_DIMENSIONS"] = list(spec.dimensions)
+    elif spec.fill is not None:
+        attributes["_FillValue"] = encoded_fill(spec.fill, np.dtype(spec.dtype))
+    group.create_array(
+        spec.name,
+        shape=spec.shape,
+        chunks=spec.chunk,
+        shards=spec.shard,
+        dtype=spec.dtype,
+        fill_value=stored_fill(spec, zarr_format),
+        compressors=compressor_of(form.layout.compressor, np.dtype(spec.dtype).itemsize, zarr_format),
+        dimension_names=spec.dimensions if zarr_format == 3 else None,
+        attributes={**attributes},
+    )

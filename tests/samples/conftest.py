@@ -1,0 +1,23 @@
+"""A service for jobs of samples."""
+
+import pytest
+
+from eezarr.emulator.thread import EmulatorThread
+from eezarr.emulator.world import SyntheticWorld
+from sampling import Bench
+
+
+@pytest.fixture(scope="session")
+def world():
+    return SyntheticWorld(under_mask="noise")
+
+
+@pytest.fixture
+def emulator(world):
+    with EmulatorThread(world=world) as running:
+        yield running
+
+
+@pytest.fixture
+def bench(tmp_path, emulator, world):
+    return Bench(folder=tmp_path, emulator=emulator, world=world)
