@@ -121,7 +121,7 @@ pytest_collect_file = Sybil(
         CodeBlockParser("python", run_python),
         CodeBlockParser("text", compare),
     ],
-    patterns=["quickstart.md", "computations.md", "samples.md"],
+    patterns=["quickstart.md", "computations.md", "cubes.md", "samples.md"],
     setup=start,
     teardown=stop,
 ).pytest()

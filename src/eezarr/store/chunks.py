@@ -102,11 +102,11 @@ def _encoder(compressor: Compressor, itemsize: int) -> Callable[[Block], Buffer]
     if compressor == "none":
         return lambda chunk: chunk.data
     if compressor == "zstd":
-        encode: Callable[[Block], Buffer] = Zstd(level=ZSTD_LEVEL).encode
-        return encode
+        zstd: Callable[[Block], Buffer] = Zstd(level=ZSTD_LEVEL).encode
+        return zstd
     shuffle = Blosc.BITSHUFFLE if is_bitwise(itemsize) else Blosc.SHUFFLE
-    encode = Blosc(cname="lz4", clevel=BLOSC_LEVEL, shuffle=shuffle, blocksize=0).encode
-    return encode
+    blosc: Callable[[Block], Buffer] = Blosc(cname="lz4", clevel=BLOSC_LEVEL, shuffle=shuffle, blocksize=0).encode
+    return blosc
 
 
 def _write_all(descriptor: int, body: memoryview) -> None:
