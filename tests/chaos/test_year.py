@@ -1,5 +1,6 @@
 """A cube through faults and kills, in each mask mode, and once on S3; `year.py` does it with a whole year."""
 
+import itertools
 import logging
 import urllib.request
 
@@ -33,8 +34,7 @@ def s3(monkeypatch):
     server.stop()
 
 
-@pytest.mark.parametrize("layout", ["bands", "stacked"])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("mode", "layout"), zip(MODES, itertools.cycle(["bands", "stacked"]), strict=False))
 def test_a_cube_is_exact_after_faults_and_kills(tmp_path, forge, service, truth, mode, layout):
     require_exact(tmp_path, forge, service, truth, mode, layout, output=str(tmp_path / "out.zarr"), environment={})
 

@@ -28,9 +28,10 @@ def asked_steps(requests):
     return {int(re.match(r"[pm](\d+)", name)[1]) for request in requests for name in request.bands}
 
 
-@pytest.mark.parametrize("layout", ["bands", "stacked"])
-@pytest.mark.parametrize("zarr_format", [3, 2])
-@pytest.mark.parametrize("mask", [FILL, EACH], ids=["fill", "band"])
+@pytest.mark.parametrize(
+    ("mask", "zarr_format", "layout"),
+    [(FILL, 3, "bands"), (EACH, 3, "stacked"), (EACH, 2, "bands"), (FILL, 2, "stacked")],
+)
 def test_new_dates_are_added_and_nothing_old_is_touched(emulator, world, tmp_path, mask, zarr_format, layout):
     rest = mask + TILES.format(f'layout = "{layout}"\nformat = {zarr_format}')
     assert run(write(tmp_path, of(start=START, end=MIDDLE, bands=BANDS), rest=rest), emulator).is_complete

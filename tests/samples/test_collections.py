@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -25,7 +26,12 @@ def around_the_bay(count, seed=1):
     lon, lat = Transformer.from_crs("EPSG:32610", "EPSG:4326", always_xy=True).transform(x, y)
     days = rng.integers(0, 360, count)
     return [
-        {"name": f"s{n}", "lon": lon[n], "lat": lat[n], "day": (date(2017, 1, 2) + timedelta(days=int(days[n]))).isoformat()}
+        {
+            "name": f"s{n}",
+            "lon": lon[n],
+            "lat": lat[n],
+            "day": (date(2017, 1, 2) + timedelta(days=int(days[n]))).isoformat(),
+        }
         for n in range(count)
     ]
 
@@ -36,14 +42,12 @@ def contains(image, row, half_m):
     x, y = round(x / 10) * 10, round(y / 10) * 10
     back = Transformer.from_crs("EPSG:32610", "EPSG:4326", always_xy=True)
     (ring,) = image["geometry"]["coordinates"]
-    return all(
-        winding(ring, *back.transform(x + dx, y + dy)) for dx in (-half_m, half_m) for dy in (-half_m, half_m)
-    )
+    return all(winding(ring, *back.transform(x + dx, y + dy)) for dx in (-half_m, half_m) for dy in (-half_m, half_m))
 
 
 def winding(ring, x, y):
     angle = 0.0
-    for (x0, y0), (x1, y1) in zip(ring, ring[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(ring):
         ax, ay, bx, by = x0 - x, y0 - y, x1 - x, y1 - y
         angle += np.arctan2(ax * by - ay * bx, ax * bx + ay * by)
     return abs(angle) > 3
@@ -109,9 +113,10 @@ def test_the_nearest_images_of_each_site(bench, world):
     assert 2 in lengths
 
 
-def test_all_images_in_the_window_padded_to_the_most(bench):
+@pytest.mark.parametrize("mode", ["none", "band"])
+def test_all_images_in_the_window_padded_to_the_most(bench, mode):
     rows = bench.sites(around_the_bay(8, seed=4))
-    assert bench.run(JOB + 'window_days = 8\nshuffle = true\n[mask]\nmode = "band"\n').is_complete
+    assert bench.run(JOB + "window_days = 8\nshuffle = true\n" + f'[mask]\nmode = "{mode}"\n').is_complete
     group = bench.group
     counts = [len(images_of(bench, sample)) for sample in range(8)]
     assert len(set(counts)) > 1
@@ -119,17 +124,23 @@ def test_all_images_in_the_window_padded_to_the_most(bench):
     for sample in range(8):
         assert str(group["id"][sample]) == rows[int(group["site"][sample])]["name"]
         require_exact(bench, sample)
+    counted = dict(group.attrs)["statistics"]["bands"]["B4"]["count"]
+    if mode == "none":
+        assert counted == sum(counts) * 16 * 16
+        return
+    assert counted == int(group["mask"][:].sum())
+    for sample in range(8):
         assert (group["mask"][sample, counts[sample] :] == 0).all()
         for step, name in enumerate(images_of(bench, sample)):
             planes = bench.planes(name, sample, ["B4", "B8"])
             np.testing.assert_array_equal(group["mask"][sample, step], planes[0].valid & planes[1].valid)
-    counted = dict(group.attrs)["statistics"]["bands"]["B4"]["count"]
-    assert counted == int(group["mask"][:].sum())
 
 
 def test_a_group_is_one_step_and_all_is_none(bench):
     bench.sites(on_mixed(4, day=["2017-04-20", "2017-04-18", "2017-05-01", "2017-04-30"]))
-    grouped = JOB.replace("[samples]", 'group = "month"\nreduce = "max"\n[samples]').replace('"2018-01-01"', '"2017-06-01"')
+    grouped = JOB.replace("[samples]", 'group = "month"\nreduce = "max"\n[samples]').replace(
+        '"2018-01-01"', '"2017-06-01"'
+    )
     assert bench.run(grouped + "nearest = 1\n").is_complete
     group = bench.group
     assert group["pixels"].shape == (4, 1, 2, 16, 16)

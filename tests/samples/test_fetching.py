@@ -57,7 +57,14 @@ def test_patches_are_centred_on_their_sites_and_on_one_lattice(bench):
 def test_each_site_in_its_own_zone_shuffled_split_and_labelled(bench):
     rng = np.random.default_rng(5)
     rows = [
-        {"id": f"p{n}", "lon": lon, "lat": lat, "kind": "east" if lon > -120 else "west", "area": n * 1.5, "note": "x" * n}
+        {
+            "id": f"p{n}",
+            "lon": lon,
+            "lat": lat,
+            "kind": "east" if lon > -120 else "west",
+            "area": n * 1.5,
+            "note": "x" * n,
+        }
         for n, (lon, lat) in enumerate(zip(rng.uniform(-121, -119, 40), rng.uniform(36, 39, 40), strict=True))
     ]
     bench.sites(rows, "sites.geojson")
@@ -184,7 +191,9 @@ shard = 3
 def test_points_drawn_in_polygons(bench):
     ring = [[-122.35, 37.35], [-122.2, 37.35], [-122.2, 37.45], [-122.35, 37.45], [-122.35, 37.35]]
     feature = {
-        "type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": {"crop": "oats", "n": "f"},
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": {"crop": "oats", "n": "f"},
     }  # fmt: skip
     path = bench.folder / "fields.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
@@ -213,7 +222,10 @@ def test_a_patch_larger_than_a_request_is_still_one_sample(bench):
 def test_xarray_opens_it_quietly(bench, store_format):
     rows = on_mixed(6, day=[f"2017-04-0{n + 1}" for n in range(5)] + [""], klass=[3, 1, 2, 3, 3, 1])
     bench.sites(rows)
-    job = BASIC.replace('id = "name"', 'id = "name"\ndate = "day"\nlabel = "klass"') + f"[store]\nformat = {store_format}\n"
+    job = (
+        BASIC.replace('id = "name"', 'id = "name"\ndate = "day"\nlabel = "klass"')
+        + f"[store]\nformat = {store_format}\n"
+    )
     bench.run(job)
     with xr.open_zarr(bench.store, chunks=None) as dataset:
         assert dataset.pixels.dims == ("sample", "band", "y", "x")

@@ -74,7 +74,10 @@ def test_random_boxes_against_one_by_one():
         box(179, -1, 181, 1),
         box(-181, -1, -179, 1),
         {"type": "Polygon", "coordinates": [[[179, -1], [-179, -1], [-179, 1], [179, 1], [179, -1]]]},
-        {"type": "MultiPolygon", "coordinates": [box(179, -1, 180, 1)["coordinates"], box(-180, -1, -179, 1)["coordinates"]]},
+        {
+            "type": "MultiPolygon",
+            "coordinates": [box(179, -1, 180, 1)["coordinates"], box(-180, -1, -179, 1)["coordinates"]],
+        },
         {"type": "LinearRing", "coordinates": [[179, -1], [-179, -1], [-179, 1], [179, 1]]},
         {"type": "GeometryCollection", "geometries": [box(179, -1, 181, 1)]},
     ],
@@ -104,6 +107,14 @@ def test_a_hole_is_outside():
     hole = box(-1, -1, 1, 1)["coordinates"][0][::-1]
     index = PatchIndex.of(patches_at([(0, 0), (3, 3), (1, 0)]))
     assert found_by(index, {"type": "Polygon", "coordinates": [ring, hole]}) == {1: CONTAINED, 2: MET}
+
+
+def test_corners_of_a_footprint_inside_a_patch():
+    index = PatchIndex.of(patches_at([(0, 0)]))
+    notched = [[-5, -5], [5, -5], [5, 5], [0.02, 5], [0.02, 0.03], [-0.02, 0.03], [-0.02, 5], [-5, 5], [-5, -5]]
+    assert found_by(index, {"type": "Polygon", "coordinates": [notched]}) == {0: MET}
+    assert found_by(index, box(0.01, 0.01, 0.04, 0.04)) == {0: MET}
+    assert found_by(index, box(0.06, 0.06, 0.09, 0.09)) == {}
 
 
 def test_the_box_round_all_patches_takes_the_short_way():

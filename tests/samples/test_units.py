@@ -8,8 +8,8 @@ import zarr
 
 from eezarr.errors import StoreError
 from eezarr.grid import Shape2D
-from eezarr.plan import COMPUTE_PIXELS_LIMITS, Band, make_masking, record_dtype
-from eezarr.samples import SampleLayout, SiteTable, make_sample_plan, patch_grids
+from eezarr.plan import Band, make_masking, record_dtype
+from eezarr.samples import SampleLayout, SamplePlan, SiteTable, patch_grids
 from eezarr.store import SamplesSink, open_stored_samples
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -18,14 +18,13 @@ NOW = datetime(2026, 11, 20, tzinfo=UTC)
 def plan_of(count, per_shard, mode="band"):
     places = np.column_stack([np.linspace(5, 15, count), np.linspace(40, 50, count)])
     size, bands = Shape2D(4, 5), (Band("a", "int16"), Band("b", "int16"))
-    return make_sample_plan(
+    return SamplePlan(
         image_key="k",
         sites=SiteTable.of(places),
         rows=np.arange(count),
         grids=patch_grids(places, crs="EPSG:3857", resolution=10, size=size),
         bands=bands,
         layout=SampleLayout(chunk=size, per_shard=per_shard),
-        limits=COMPUTE_PIXELS_LIMITS,
         masking=make_masking(mode, bands, fill=-1 if mode == "fill" else None),
         target=Band("labels", "uint8"),
     )
@@ -184,14 +183,13 @@ def test_a_plan_of_half_a_million_samples_is_some_dozens_of_megabytes():
     rng = np.random.default_rng(0)
     places = np.column_stack([rng.uniform(-170, 170, 500_000), rng.uniform(-60, 60, 500_000)])
     size, bands = Shape2D(64, 64), (Band("a", "uint16"),)
-    plan = make_sample_plan(
+    plan = SamplePlan(
         image_key="k",
         sites=SiteTable.of(places),
         rows=np.arange(500_000),
         grids=patch_grids(places, crs="utm", resolution=10, size=size),
         bands=bands,
         layout=SampleLayout(chunk=size),
-        limits=COMPUTE_PIXELS_LIMITS,
     )
     held = sum(column.nbytes for column in (plan.rows, plan.grids.zone, plan.grids.col, plan.grids.row, plan.sites.x))
     assert held < 30e6

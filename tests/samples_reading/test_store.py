@@ -33,7 +33,6 @@ LAYOUTS = {
     "doubles": {"dtype": "float64"},
     "time": {"times": 3, "shard": 8},
 }
-_FOLLOWED = ("zstd", "longer")
 _numbers = count()
 
 
@@ -149,11 +148,7 @@ def test_what_is_not_there_and_not_said_to_be_is_the_fill(tmp_path):
 @pytest.mark.parametrize(
     ("compressor", "cut"),
     # A frame of zstd may be followed by anything.
-    [
-        case
-        for case in product(("auto", "zstd", "none"), ("truncated", "longer", "empty", "other"))
-        if case != _FOLLOWED
-    ],
+    sorted(set(product(("auto", "zstd", "none"), ("truncated", "longer", "empty", "other"))) - {("zstd", "longer")}),
 )
 def test_a_damaged_object_is_an_error(compressor, cut, tmp_path):
     made = make_samples(tmp_path / "s.zarr", compressor=compressor)
@@ -238,10 +233,10 @@ def test_steps_without_an_image_are_not_valid(tmp_path):
     made = make_samples(tmp_path / "s.zarr", times=3)
     samples = open_samples(tmp_path / "s.zarr")
     there = made.columns["times"] != NO_TIME
-    asked = np.array([5, 1, 30])
+    asked = np.arange(36, 0, -1)
     np.testing.assert_array_equal(samples.have_steps(asked), there[asked])
     valid = samples.validity(asked, samples.pixels(asked))
-    assert valid.shape == (3, 3, 6, 5)
+    assert valid.shape == (36, 3, 6, 5)
     np.testing.assert_array_equal(valid, np.broadcast_to(there[asked][..., None, None], valid.shape))
     assert not there[asked].all()
 
@@ -255,7 +250,7 @@ def test_xarray_opens_it_quietly_and_lazily(tmp_path):
     assert {"id", "label", "split", "band", "times", "crs"} <= set(dataset.coords)
     np.testing.assert_array_equal(dataset["pixels"].isel(sample=[7, 3]).values, made.pixels[[7, 3]])
     assert np.isnat(dataset["times"].values[made.columns["times"] == NO_TIME]).all()
-    assert samples.to_xarray(chunks={"sample": 16})["pixels"].chunks[0] == (16, 16, 5)
+    assert samples.to_xarray(chunks={"sample": 10})["pixels"].chunks[0] == (10, 10, 10, 7)
 
 
 def test_it_pickles_as_its_place(tmp_path):

@@ -87,6 +87,18 @@ def test_other_programs_read_it(bench, folder):
     assert float(scene.x[0]) == 499985.0
 
 
+def test_the_guides_lines_read_it(bench, folder, capsys):
+    pytest.importorskip("xarray")
+    image = bench.store_all(bench.plan(), f"icechunk+file://{folder}")
+    guide = (Path(__file__).parents[2] / "docs" / "stores.md").read_text()
+    lines = guide.partition("```python\n")[2].partition("```")[0]
+    assert "/data/out.ice" in lines
+    found = {}
+    exec(lines.replace("/data/out.ice", str(folder)), found)  # noqa: S102 -- ours
+    np.testing.assert_array_equal(found["scene"].B1, image["B1"])
+    assert capsys.readouterr().out.splitlines()[0].endswith("12 tiles, complete")
+
+
 def test_nothing_is_seen_before_it_is_committed(bench, output):
     plan = bench.plan()
     image = bench.pixels(plan)

@@ -20,7 +20,7 @@ from eezarr.earthengine import Image
 from eezarr.earthengine.sampling import SampledImages
 from eezarr.earthengine.series import ImageCollection
 from eezarr.errors import InvalidInput
-from eezarr.samples import SampleLayout, make_sample_plan
+from eezarr.samples import SampleLayout, SamplePlan
 
 if TYPE_CHECKING:
     from eezarr.api.client import Client
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from eezarr.config import CollectionOptions, MaskOptions, SamplesJob, SampleStoreOptions
     from eezarr.earthengine.image import ImageLike
     from eezarr.plan import Band, MaskMode
-    from eezarr.samples import SamplePlan, SampleSteps, SiteTable
+    from eezarr.samples import SampleSteps, SiteTable
 
 __all__ = ["ResolvedSamples", "resolve_samples", "resolve_sites"]
 
@@ -110,19 +110,13 @@ async def resolve_sites(
         one, bands = await _described_image(client, image, placed, is_probing=is_probing)
         needs_computing = mode != "none" or labels is not None
         subject = SampledImages(image=one.through_computing() if needs_computing else one, label_image=labels)
-    plan = make_sample_plan(
+    plan = SamplePlan(
         image_key=subject.key,
         sites=placed.sites,
         rows=placed.rows,
         grids=placed.grids,
         bands=bands,
-        layout=SampleLayout(
-            chunk=patches.size,
-            per_shard=min(store.shard, len(sites)) if store.shard else None,
-            compressor=store.compressor,
-            zarr_format=store.format,
-        ),
-        limits=limits_of(subject.limits, client.options.limits),
+        layout=_layout(store, patches, len(sites)),
         masking=masking_of(mask, bands),
         steps=steps,
         has_time=isinstance(image, ImageCollection) and image.group != "all",
@@ -131,7 +125,17 @@ async def resolve_sites(
         split_facts=patches.splits,
         seed=patches.seed if patches.shuffle else None,
     )
+    plan.require_legal(limits_of(subject.limits, client.options.limits))
     return ResolvedSamples(subject=subject, plan=plan)
+
+
+def _layout(store: SampleStoreOptions, patches: Patches, count: int) -> SampleLayout:
+    return SampleLayout(
+        chunk=patches.size,
+        per_shard=min(store.shard, count) if store.shard else None,
+        compressor=store.compressor,
+        zarr_format=store.format,
+    )
 
 
 def _series(options: CollectionOptions) -> ImageCollection:

@@ -62,14 +62,15 @@ class BatchOrder:
         """Return how many batches each rank has of so many samples.
 
         Raises:
-            InvalidInput: If there are fewer samples than ranks.
+            InvalidInput: If they cannot be as many on every rank: there are fewer samples than ranks, or batches of one
+                do not divide evenly.
         """
         if self.drop_last:
             return count // (self.ranks * self.batch_size)
-        if count < self.ranks:
+        if count < self.ranks or (self.batch_size == 1 and count % self.ranks):
             raise InvalidInput(
-                f"{count} samples are not enough for {self.ranks} ranks.",
-                hint="Use fewer ranks, choose more samples, or pass drop_last=True.",
+                f"{count} samples in batches of {self.batch_size} do not give {self.ranks} ranks as many batches each.",
+                hint="Use fewer ranks, or larger batches, or pass drop_last=True.",
             )
         most = -(-count // self.ranks)
         return -(-most // self.batch_size)
@@ -83,7 +84,7 @@ class BatchOrder:
             per_object: Samples of one stored object, those of a shard.
 
         Raises:
-            InvalidInput: If there are fewer samples than ranks.
+            InvalidInput: As `batch_count`.
         """
         count = self.batch_count(len(samples))
         order = self._ordered(samples, epoch, per_object)

@@ -8,7 +8,7 @@ from eezarr.samples.footprints import PatchIndex
 from eezarr.samples.gridding import UTM, PatchGrids, patch_grid, patch_grids
 from eezarr.samples.matching import ImageTable, Wanted, match_images
 from eezarr.samples.order import shard_ranges, shuffled
-from eezarr.samples.plan import SampleLayout, SamplePlan, SplitFacts, make_sample_plan
+from eezarr.samples.plan import SampleLayout, SamplePlan, SplitFacts
 from eezarr.samples.reading import read_sites
 from eezarr.samples.sites import Attributes, PolygonTable, Site, SiteTable
 from eezarr.samples.splits import Splits, assign_splits
@@ -41,7 +41,6 @@ __all__ = [
     "Wanted",
     "assign_splits",
     "draw_sites",
-    "make_sample_plan",
     "match_images",
     "patch_grid",
     "patch_grids",

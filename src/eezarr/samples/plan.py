@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from eezarr.samples.splits import SplitBy, Splits
     from eezarr.samples.steps import SampleSteps
 
-__all__ = ["SampleLayout", "SamplePlan", "SplitFacts", "make_sample_plan"]
+__all__ = ["SampleLayout", "SamplePlan", "SplitFacts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,12 @@ class SplitFacts:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SamplePlan:
-    """Samples, in stored order, and what is stored of each; made by `make_sample_plan`."""
+    """Samples, in stored order, and what is stored of each.
+
+    Raises:
+        InvalidInput: If there are no samples, none has an image, or bands are missing, doubled, of several types or
+            fills.
+    """
 
     image_key: str
     """What is read, in one canonical string."""
@@ -89,6 +94,30 @@ class SamplePlan:
     split_facts: SplitFacts | None = None
     seed: int | None = None
     """What the order was shuffled with; None: the sites' own order."""
+
+    def __post_init__(self) -> None:
+        if not len(self.rows):
+            raise InvalidInput("There are no sites.", hint="Give a file with at least one.")
+        _check_bands(self.bands, self.masking)
+        if not self.wanted_count:
+            raise InvalidInput(
+                "No image of the collection shows any of the sites.",
+                hint="Widen the period, window_days or the filter, or check the sites.",
+            )
+
+    def require_legal(self, limits: RequestLimits) -> None:
+        """Check that a sample can be asked for, if need be in parts: one pixel of one step at a time.
+
+        Raises:
+            InvalidInput: If that is over a limit.
+        """
+        bands = [field.wire for field in self._fields(range(1))]
+        if not limits.admits(Shape2D(1, 1), bands):
+            raise InvalidInput(
+                f"One pixel of {len(bands)} bands counts {accounted_bytes(Shape2D(1, 1), bands)} bytes; a request may "
+                f"have {limits.max_bands} bands and {limits.max_bytes} bytes.",
+                hint="Choose fewer bands.",
+            )
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -224,62 +253,6 @@ class SamplePlan:
         return hashlib.sha256(
             json.dumps([[name, str(None if c is None else c.tolist())] for name, c in columns.items()]).encode()
         ).hexdigest()
-
-
-def make_sample_plan(
-    *,
-    image_key: str,
-    sites: SiteTable,
-    rows: NDArray[np.int64],
-    grids: PatchGrids,
-    bands: tuple[Band, ...],
-    layout: SampleLayout,
-    limits: RequestLimits,
-    masking: Masking = NO_MASKING,
-    steps: SampleSteps | None = None,
-    has_time: bool = False,
-    target: Band | None = None,
-    splits: Splits | None = None,
-    split_facts: SplitFacts | None = None,
-    seed: int | None = None,
-) -> SamplePlan:
-    """Return the plan of some samples; see `SamplePlan` for the arguments.
-
-    Raises:
-        InvalidInput: If there are no samples, none has an image, bands are missing, doubled, of several types or fills,
-            or one pixel of one step is more than a request may ask for.
-    """
-    if not len(rows):
-        raise InvalidInput("There are no sites.", hint="Give a file with at least one.")
-    _check_bands(bands, masking)
-    plan = SamplePlan(
-        image_key=image_key,
-        sites=sites,
-        rows=rows,
-        grids=grids,
-        bands=bands,
-        layout=layout,
-        masking=masking,
-        steps=steps,
-        has_time=has_time,
-        target=target,
-        splits=splits,
-        split_facts=split_facts,
-        seed=seed,
-    )
-    if not plan.wanted_count:
-        raise InvalidInput(
-            "No image of the collection shows any of the sites.",
-            hint="Widen the period, window_days or the filter, or check the sites.",
-        )
-    one_step = [field.wire for field in plan._fields(range(1))]
-    if not limits.admits(Shape2D(1, 1), one_step):
-        raise InvalidInput(
-            f"One pixel of {len(one_step)} bands counts {accounted_bytes(Shape2D(1, 1), one_step)} bytes; a request "
-            f"may have {limits.max_bands} bands and {limits.max_bytes} bytes.",
-            hint="Choose fewer bands.",
-        )
-    return plan
 
 
 def _check_bands(bands: tuple[Band, ...], masking: Masking) -> None:

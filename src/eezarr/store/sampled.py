@@ -239,7 +239,7 @@ class SamplesStore:
         """Return the store as a dataset that reads what is used of it; the same as `xarray.open_zarr` opens.
 
         Args:
-            chunks: Of Dask arrays, such as `{"sample": 64}`; None: NumPy arrays.
+            chunks: Of Dask arrays of the patches, such as `{"sample": 64}`; None: NumPy arrays.
 
         Raises:
             InvalidInput: If xarray is not installed.
@@ -251,8 +251,11 @@ class SamplesStore:
             raise InvalidInput("xarray is not installed.", hint='pip install "eezarr[xarray]"') from error
         location = self._group.location
         with storage_errors(self.url, "open the samples"), quiet():
-            found: xr.Dataset = xr.open_zarr(location.store, chunks=None if chunks is None else dict(chunks))
-        return found
+            dataset: xr.Dataset = xr.open_zarr(location.store, chunks=None)
+        if chunks is None:
+            return dataset
+        # The columns are stored whole, and small.
+        return dataset.assign({name: patches.chunk(dict(chunks)) for name, patches in dataset.data_vars.items()})
 
     @property
     def _group(self) -> SampleGroup:

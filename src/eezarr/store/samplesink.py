@@ -81,7 +81,7 @@ class SamplesSink:
         self._units = SampleUnits(
             form=record.form,
             arrays=arrays,
-            url=location.url,
+            location=location,
             most=most_open,
             is_stored=lambda sample: bool(self._stored[sample]),
             is_settled=lambda samples: bool(self._is_settled[samples.start : samples.stop].all()),
@@ -115,7 +115,8 @@ class SamplesSink:
             StoreError: If the storage fails.
         """
         location = locate(output)
-        record = make_sample_store(plan, location, image_info=image_info, overwrite=overwrite, now=now)
+        with location.committing("open the store"):
+            record = make_sample_store(plan, location, image_info=image_info, overwrite=overwrite, now=now)
         sink = cls(
             plan=plan,
             location=location,
@@ -167,7 +168,7 @@ class SamplesSink:
             StoreError: If the storage fails.
         """
         self._units.store_settled()
-        with self._flushing:
+        with self._flushing, self._location.committing(f"{self._marks.count} samples"):
             state = self._states()
             self._marks.flush()
             if self._told is None:
@@ -218,7 +219,8 @@ class SamplesSink:
         if self._marks.count != self._resumed or "statistics" not in read_attributes(self._location):
             self._statistics.complete(self._arrays, self._stored, self._location.url)
             attributes["statistics"] = self._statistics.to_json()
-        replace_attributes(self._location, attributes)
+        with self._location.committing(f"{self._marks.count} samples, {'complete' if is_complete else 'incomplete'}"):
+            replace_attributes(self._location, attributes)
         return is_complete
 
     def _settle(self, index: int) -> None:

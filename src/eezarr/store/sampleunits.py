@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from eezarr.planes import Block
     from eezarr.protocols import Pixels
     from eezarr.store.arrays import PixelArray
+    from eezarr.store.location import Location
     from eezarr.store.sampleform import SampleForm
 
 __all__ = ["OpenUnit", "SampleUnits"]
@@ -55,7 +56,7 @@ class SampleUnits:
     Args:
         form: What the arrays are like.
         arrays: Where they are stored.
-        url: The store, for messages.
+        location: The store.
         most: How many may be open beside the one that is written to.
         is_stored: Whether a sample is in the store.
         is_settled: Whether nothing more will come of any of these samples, as far as is known.
@@ -67,7 +68,7 @@ class SampleUnits:
         *,
         form: SampleForm,
         arrays: tuple[PixelArray, ...],
-        url: str,
+        location: Location,
         most: int,
         is_stored: Callable[[int], bool],
         is_settled: Callable[[range], bool],
@@ -75,7 +76,7 @@ class SampleUnits:
     ) -> None:
         self._form = form
         self._arrays = arrays
-        self._url = url
+        self._location = location
         self._most = most
         self._is_stored = is_stored
         self._is_settled = is_settled
@@ -146,7 +147,7 @@ class SampleUnits:
         stored = [sample for sample in samples if self._is_stored(sample)]
         if stored:
             slots = np.array(stored) - samples.start
-            with storage_errors(self._url, f"read samples {samples.start} to {samples.stop - 1}"):
+            with storage_errors(self._location.url, f"read samples {samples.start} to {samples.stop - 1}"):
                 for array, block in zip(self._arrays, blocks, strict=True):
                     block[slots] = np.asarray(array[samples.start : samples.stop])[slots]
         return blocks
@@ -155,10 +156,11 @@ class SampleUnits:
         """Write a unit, and forget it; the caller holds its lock."""
         if unit.arrived:
             samples = unit.samples
-            with storage_errors(self._url, f"write samples {samples.start} to {samples.stop - 1}"):
-                for array, block in zip(self._arrays, unit.blocks, strict=True):
-                    array[samples.start : samples.stop] = block
-            self._on_stored(unit)
+            with self._location.writing():
+                with storage_errors(self._location.url, f"write samples {samples.start} to {samples.stop - 1}"):
+                    for array, block in zip(self._arrays, unit.blocks, strict=True):
+                        array[samples.start : samples.stop] = block
+                self._on_stored(unit)
         unit.is_closed = True
         with self._lock:
             self._open.pop(unit.samples.start // self._form.layout.unit)

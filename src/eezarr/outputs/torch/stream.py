@@ -148,7 +148,7 @@ class SampleStream(IterableDataset["Item"]):
         """Return how many batches a whole epoch has, on each rank.
 
         Raises:
-            InvalidInput: If there are fewer samples than ranks.
+            InvalidInput: If they cannot be as many on each.
         """
         return self._order.batch_count(len(self.samples))
 
@@ -156,7 +156,7 @@ class SampleStream(IterableDataset["Item"]):
         """Yield the batches of the epoch, or those that remain of it.
 
         Raises:
-            InvalidInput: If there are fewer samples than ranks, or the state is of another number of workers.
+            InvalidInput: If ranks cannot have as many batches each, or the state is of another number of workers.
             StoreError: If the store cannot be read.
         """
         worker, workers = _worker()

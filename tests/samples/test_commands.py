@@ -1,0 +1,126 @@
+"""The commands that know samples: what they print, and how they end."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from known import environment
+from sampling import MIXED, on_mixed
+
+JOB = f"""
+[image]
+asset = "{MIXED}"
+bands = ["u16"]
+[samples]
+sites = "sites.csv"
+id = "name"
+label = "cover"
+size = 16
+resolution = 10
+[samples.splits]
+train = 0.6
+val = 0.4
+[store]
+shard = 4
+[fetch]
+attempts = 1
+max_concurrency = 1
+"""
+
+
+@pytest.fixture
+def eezarr(bench):
+    def run(*arguments):
+        command = [sys.executable, "-m", "eezarr", *map(str, arguments)]
+        return subprocess.run(
+            command,
+            cwd=bench.folder,
+            env=environment(EEZARR_API_URL=bench.emulator.url),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def sites(bench):
+    rows = bench.sites(on_mixed(10, cover=["oak", "elm"] * 5))
+    bench.job(JOB)
+    return rows
+
+
+def test_plan_says_what_would_be_asked(bench, eezarr, sites):
+    ended = eezarr("plan", "job.toml", "--json", "--geojson", "patches.geojson")
+    assert ended.returncode == 0, ended.stderr
+    facts = json.loads(ended.stdout)
+    assert (facts["samples"], facts["requests"], facts["size"]) == (10, 10, [16, 16])
+    assert facts["bytes"] == {"pixels": 10 * 16 * 16 * 2, "largest_request": 16 * 16 * 3}
+    assert sum(facts["splits"].values()) == 10
+    features = json.loads((bench.folder / "patches.geojson").read_text(encoding="utf-8"))["features"]
+    assert [feature["properties"]["id"] for feature in features] == [row["name"] for row in sites]
+    for feature, row in zip(features, sites, strict=True):
+        lons, lats = zip(*feature["geometry"]["coordinates"][0], strict=True)
+        assert min(lons) < row["lon"] < max(lons)
+        assert min(lats) < row["lat"] < max(lats)
+    assert bench.emulator.stats().pixel_requests == 0
+
+
+def test_a_missing_sample_is_exit_code_one_and_status_counts_by_split_and_label(bench, eezarr, sites):
+    bench.emulator.script(["none"] * 3 + ["unavailable"])
+    ended = eezarr("samples", "job.toml", "--json", "--events", "events.jsonl")
+    assert ended.returncode == 1
+    summary = json.loads(ended.stdout)
+    assert (summary["complete"], summary["tiles"]["written"], summary["tiles"]["failed"]) == (False, 9, 1)
+    (failure,) = summary["failures"]
+    assert failure["where"] == f"sample 3 (site '{sites[3]['name']}')"
+    assert "1 samples are missing" in ended.stderr
+    events = [json.loads(line) for line in (bench.folder / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [event["tile"] for event in events if event["event"] == "TileFailed"] == [3]
+    facts = json.loads(eezarr("status", "out.zarr", "--json").stdout)
+    assert facts["samples"] == {"total": 10, "stored": 9, "unavailable": 1, "without_images": 0}
+    assert facts["by_label"] == {"elm": {"total": 5, "stored": 4}, "oak": {"total": 5, "stored": 5}}
+    assert sum(own["stored"] for own in facts["by_split"].values()) == 9
+    again = eezarr("samples", "job.toml", "--json", "--quiet")
+    assert (again.returncode, json.loads(again.stdout)["tiles"]["resumed"]) == (0, 9)
+    assert "10 of 10 stored, complete" in eezarr("status", "out.zarr").stdout
+
+
+def test_verify_names_what_was_altered(bench, eezarr, sites):
+    assert eezarr("samples", "job.toml").returncode == 0
+    ended = eezarr("verify", "out.zarr")
+    assert (ended.returncode, ended.stdout) == (0, "10 samples checked, 0 altered\n")
+    chunk = bench.store / "pixels" / "c" / "2" / "0" / "0" / "0"
+    body = bytearray(chunk.read_bytes())
+    body[40] ^= 0xFF
+    chunk.write_bytes(bytes(body))
+    ended = eezarr("verify", "out.zarr", "--json")
+    assert ended.returncode == 5
+    assert set(json.loads(ended.stdout)["altered"]) <= {8, 9}
+    assert json.loads(ended.stdout)["altered"]
+    assert "--repair" in ended.stderr
+    assert eezarr("samples", "job.toml", "--repair").returncode == 0
+    assert eezarr("verify", "out.zarr").returncode == 0
+    assert eezarr("verify", "out.zarr", "--sample", "2").returncode == 2
+
+
+def test_a_store_of_another_kind_is_refused(bench, eezarr, sites):
+    assert eezarr("samples", "job.toml").returncode == 0
+    pixels = (
+        f'output = "out.zarr"\nproject = "p"\n[image]\nasset = "{MIXED}"\nbands = ["u16"]\n[grid]\nnative = "u16"\n'
+    )
+    (bench.folder / "pixels.toml").write_text(pixels, encoding="utf-8")
+    ended = eezarr("fetch", "pixels.toml", "--quiet")
+    assert ended.returncode == 5
+    assert "holds samples" in ended.stderr
+    ended = eezarr("fetch", "pixels.toml", "--quiet", "--output", "grid.zarr")
+    assert ended.returncode == 0, ended.stderr
+    ended = eezarr("samples", "job.toml", "--output", "grid.zarr")
+    assert ended.returncode == 5
+    assert "no samples" in ended.stderr
+    assert eezarr("samples", "job.toml", "--output", "grid.zarr", "--overwrite").returncode == 0
+    assert "samples" in eezarr("status", "grid.zarr").stdout
+    assert eezarr("fetch", "job.toml").returncode == 2
