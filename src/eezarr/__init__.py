@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from eezarr.outputs.report import MissingTile, Report
     from eezarr.plan import Band, Plan, Tile
     from eezarr.samples import SiteColumns, SiteTable, SplitFacts, read_sites
-    from eezarr.store import StoredJob, open_store
+    from eezarr.store import BandSummary, SamplesStore, StoredJob, open_samples, open_store
 
 __version__ = version("eezarr")
 
@@ -139,7 +139,7 @@ _HOMES = {
     "eezarr.outputs.report": ("MissingTile", "Report"),
     "eezarr.plan": ("Band", "Plan", "Tile"),
     "eezarr.samples": ("SiteColumns", "SiteTable", "SplitFacts", "read_sites"),
-    "eezarr.store": ("StoredJob", "open_store"),
+    "eezarr.store": ("BandSummary", "SamplesStore", "StoredJob", "open_samples", "open_store"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -149,6 +149,7 @@ __all__ = [
     "AssetInfo",
     "BadBody",
     "Band",
+    "BandSummary",
     "Client",
     "CloudStorage",
     "Drive",
@@ -179,6 +180,7 @@ __all__ = [
     "SampleStoreOptions",
     "SamplesJob",
     "SamplesJobPlan",
+    "SamplesStore",
     "Service",
     "ServiceRefusal",
     "Shape2D",
@@ -202,6 +204,7 @@ __all__ = [
     "frame_corner",
     "frame_image",
     "frame_region",
+    "open_samples",
     "open_store",
     "parse_expression",
     "plan_job",

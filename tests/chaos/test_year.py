@@ -34,7 +34,7 @@ def s3(monkeypatch):
     server.stop()
 
 
-@pytest.mark.parametrize(("mode", "layout"), zip(MODES, itertools.cycle(["bands", "stacked"]), strict=False))
+@pytest.mark.parametrize(("mode", "layout"), list(zip(MODES, itertools.cycle(["bands", "stacked"]), strict=False)))
 def test_a_cube_is_exact_after_faults_and_kills(tmp_path, forge, service, truth, mode, layout):
     require_exact(tmp_path, forge, service, truth, mode, layout, output=str(tmp_path / "out.zarr"), environment={})
 

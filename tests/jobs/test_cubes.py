@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray
 
+from eezarr.emulator.raster import Grid
 from eezarr.emulator.thread import EmulatorThread
 from eezarr.emulator.world import SyntheticWorld
 from jobs.series import (
@@ -112,6 +113,35 @@ def test_an_expressions_own_masks_become_nan(tmp_path, job):
     found = stored(tmp_path)["ndvi"]
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found[:], np.where(plane.valid, plane.values, np.float32(np.nan)))
+
+
+MIXED = "projects/eezarr/assets/mixed"
+CORNER = Grid(crs="EPSG:32610", transform=(10.0, 0.0, 549_700.0, 0.0, -10.0, 4_150_250.0), width=90, height=70)
+"""The corner of the mixed image: a third of the pixels lie outside it, an eighth of the rest is masked."""
+TYPES = {"u8": "uint8", "i16": "int16", "u32": "uint32", "f32": "float32", "i64": "float64"}
+
+
+@pytest.mark.parametrize("mode", ['fill"\nfill = { u8 = 255, i16 = -9, u32 = 0 }', 'band"', 'band"\nper_band = true'])
+def test_an_assets_own_masks_inside_its_footprint_and_outside(tmp_path, job, mode):
+    rest = f'[mask]\nmode = "{mode}\n[store]\nchunk = 32'
+    image = f'asset = "{MIXED}"\nbands = {json.dumps(list(TYPES))}'
+    path = job(image=image, grid=grid_toml(CORNER), rest=rest, output=tmp_path / "out.zarr")
+    world = SyntheticWorld(under_mask="noise")
+    with EmulatorThread(world=world) as emulator:
+        assert run(path, emulator).is_complete
+        assert emulator.stats().count("getPixels") == 0
+    group, every = stored(tmp_path), True
+    fills = {"u8": 255, "i16": -9, "u32": 0, "f32": np.nan, "i64": np.nan} if mode.startswith("fill") else {}
+    for position, (band, dtype) in enumerate(TYPES.items()):
+        expected = layers(world, [MIXED], band, CORNER)[0].astype(dtype)
+        assert group[band].dtype == dtype
+        np.testing.assert_array_equal(group[band][:], expected.filled(fills.get(band, 0)))
+        every = every & ~np.ma.getmaskarray(expected)
+        if "per_band" in mode:
+            np.testing.assert_array_equal(group["mask"][position], ~np.ma.getmaskarray(expected))
+    if mode == 'band"':
+        np.testing.assert_array_equal(group["mask"][:], every)
+    assert 0.2 < every.mean() < 0.7
 
 
 EDGED = "20170417T184921_20170417T190203"
@@ -240,7 +270,7 @@ def test_the_native_grid_of_a_band_that_all_images_share(emulator, world, tmp_pa
         left, top = float(dataset.x[0]) - 10, float(dataset.y[0]) + 10
         assert (float(dataset.x[1] - dataset.x[0]), float(dataset.y[1] - dataset.y[0])) == (20, -20)
         assert ((left - 499_980) % 20, (4_200_000 - top) % 20) == (0, 0)
-        grid = type(COARSE)(
+        grid = Grid(
             crs="EPSG:32610", transform=(20.0, 0.0, left, 0.0, -20.0, top), height=dataset.sizes["y"],
             width=dataset.sizes["x"],
         )  # fmt: skip

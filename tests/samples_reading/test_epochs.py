@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eezarr.errors import InvalidInput
@@ -24,6 +24,9 @@ def batches_of(order, samples, epoch=0, per_object=1):
     buffer=st.none() | st.integers(1, 60),
     drop_last=st.booleans(),
     is_shuffled=st.booleans(),
+)
+@example(  # one rank has two samples and one has three: the first one's second batch must not be empty
+    count=5, batch_size=2, ranks=2, seed=0, epoch=0, per_object=1, buffer=None, drop_last=False, is_shuffled=True
 )
 def test_each_sample_comes_once_and_all_ranks_have_as_many_batches(
     count, batch_size, ranks, seed, epoch, per_object, buffer, drop_last, is_shuffled

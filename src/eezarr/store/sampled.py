@@ -16,7 +16,6 @@ import zarr
 
 from eezarr.errors import InvalidInput, StoreError
 from eezarr.grid import Shape2D
-from eezarr.store.arrays import quiet
 from eezarr.store.failures import storage_errors
 from eezarr.store.samplecolumns import NO_TIME, PROPERTIES, STATE_NAME
 from eezarr.store.samplegroup import PIXELS, open_sample_group
@@ -245,17 +244,7 @@ class SamplesStore:
             InvalidInput: If xarray is not installed.
             StoreError: If the storage fails.
         """
-        try:
-            import xarray as xr  # noqa: PLC0415 - an extra
-        except ImportError as error:
-            raise InvalidInput("xarray is not installed.", hint='pip install "eezarr[xarray]"') from error
-        location = self._group.location
-        with storage_errors(self.url, "open the samples"), quiet():
-            dataset: xr.Dataset = xr.open_zarr(location.store, chunks=None)
-        if chunks is None:
-            return dataset
-        # The columns are stored whole, and small.
-        return dataset.assign({name: patches.chunk(dict(chunks)) for name, patches in dataset.data_vars.items()})
+        return self._group.dataset(chunks)
 
     @property
     def _group(self) -> SampleGroup:

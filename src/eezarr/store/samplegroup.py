@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy.typing as npt
+    import xarray as xr
 
     from eezarr.store.arrays import PixelArray
     from eezarr.store.location import Location
@@ -88,6 +89,24 @@ class SampleGroup:
             is_text = values.dtype.kind in "OUT"
             self.columns[name] = values.astype(np.dtypes.StringDType()) if is_text else values
         return self.columns.get(name)
+
+    def dataset(self, chunks: Mapping[str, int] | None) -> xr.Dataset:
+        """Return all of it as xarray opens it, the patches in Dask's chunks if some are given.
+
+        Raises:
+            InvalidInput: If xarray is not installed.
+            StoreError: If the storage fails.
+        """
+        try:
+            import xarray as xr  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            raise InvalidInput("xarray is not installed.", hint='pip install "eezarr[xarray]"') from error
+        with storage_errors(self.location.url, "open the samples"), quiet():
+            dataset: xr.Dataset = xr.open_zarr(self.location.store, chunks=None)
+        if chunks is None:
+            return dataset
+        # The columns are stored whole, and small.
+        return dataset.assign({name: patches.chunk(dict(chunks)) for name, patches in dataset.data_vars.items()})
 
     def require_own_process(self) -> None:
         """Refuse an object store in the child of the process that opened it.

@@ -1,0 +1,63 @@
+"""What `eezarr samples` stores is what its reader reads: the writer's own stores, against plain Zarr and the world."""
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+from eezarr.emulator.thread import EmulatorThread
+from eezarr.emulator.world import SyntheticWorld
+from eezarr.outputs.batches import make_reader
+from eezarr.outputs.contactsheet import SheetOptions, write_contact_sheet
+from eezarr.store import holds_samples, open_samples
+from sampling import MIXED, Bench, on_mixed
+
+JOB = f"""
+[image]
+asset = "{MIXED}"
+bands = ["u16"]
+[samples]
+sites = "sites.csv"
+id = "name"
+size = 12
+resolution = 10
+shuffle = true
+[samples.splits]
+train = 0.7
+test = 0.3
+[mask]
+mode = "band"
+"""
+
+
+@pytest.fixture
+def bench(tmp_path):
+    world = SyntheticWorld(under_mask="noise")
+    with EmulatorThread(world=world) as emulator:
+        yield Bench(folder=tmp_path, emulator=emulator, world=world)
+
+
+@pytest.mark.parametrize(
+    "store", ["", "shard = 4", "format = 2", 'compressor = "none"', 'shard = 3\ncompressor = "zstd"']
+)
+def test_the_readers_store_is_the_writers(bench, store, tmp_path):
+    bench.sites(on_mixed(11))
+    assert bench.run(f"{JOB}[store]\n{store}").is_complete
+    place = bench.store
+    assert holds_samples(place)
+    samples = open_samples(place)
+    group = zarr.open_group(place, mode="r")
+    asked = np.random.default_rng(0).permutation(11)
+    np.testing.assert_array_equal(samples.pixels(asked), group["pixels"][...][asked])
+    np.testing.assert_array_equal(samples.masks(asked), group["mask"][...][asked])
+    assert (samples.masking, samples.bands, samples.has_time, samples.has_targets) == ("band", ("u16",), False, False)
+    assert len(samples.select()) == 11
+    assert len(samples.select(split="train")) + len(samples.select(split="test")) == 11
+    xr.testing.assert_identical(samples.to_xarray(), xr.open_zarr(place, chunks=None))
+    valid = group["mask"][...] == 1
+    chosen = np.isin(np.arange(11), samples.select(split="train"))
+    values = group["pixels"][...][:, 0][chosen][valid[chosen]].astype(np.float64)
+    batch = make_reader(samples, bands=None, normalise="stored", masked=0.0).read(asked)
+    expected = np.where(valid[asked], (group["pixels"][...][asked][:, 0] - values.mean()) / values.std(), 0)
+    np.testing.assert_allclose(batch.pixels[:, 0], expected, rtol=1e-6, atol=1e-6)
+    assert write_contact_sheet(samples, tmp_path / "sheet.png", SheetOptions(bands=("u16",))) == (11, 11)
