@@ -141,7 +141,7 @@ def test_an_assets_own_masks_inside_its_footprint_and_outside(tmp_path, job, mod
             np.testing.assert_array_equal(group["mask"][position], ~np.ma.getmaskarray(expected))
     if mode == 'band"':
         np.testing.assert_array_equal(group["mask"][:], every)
-    assert 0.2 < every.mean() < 0.7
+    assert 0.1 < every.mean() < 0.7
 
 
 EDGED = "20170417T184921_20170417T190203"

@@ -17,6 +17,7 @@ from eezarr.api.series import cube_bands, list_series, most_steps, require_one_l
 from eezarr.config import ImageOptions
 from eezarr.earthengine import Image
 from eezarr.earthengine.collection import Cube
+from eezarr.earthengine.scaling import scaled_bands
 from eezarr.errors import EezarrError, InvalidInput
 from eezarr.grid import Coverage, PixelGrid, Shape2D, crop_native
 from eezarr.plan import NO_MASKING, Budget, LayoutRequest, Masking, RequestLimits, make_masking, make_plan
@@ -82,11 +83,13 @@ async def resolve(job: Job, client: Client, *, is_probing: bool) -> ResolvedJob:
     if job.collection is not None and job.collection.group != "all":
         cube, common, grid = await _resolve_cube(job, client, region)
         subject, bands = cube, await cube_bands(client, cube, common, grid, mode=mode, is_probing=is_probing)
+        bands = scaled_bands(bands, common.images)
     else:
         described, grid = await resolve_pixels(job, client)
         if described.bands is not None:
             masking_of(job.mask, described.bands)  # a fill that cannot be is refused before any pixel is asked for
         subject, bands = described.image, await typed_bands(client, described, grid, is_probing=is_probing)
+        bands = bands if described.asset is None else scaled_bands(bands, [described.asset])
     coverage = None if region is None else Coverage.of(region, job.grid.region_crs, grid)
     plan = plan_for(
         subject,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,10 @@ class Band:
     """The band's id, as in `bandIds`."""
     dtype: str
     """NumPy name of the pixel type: one of int8, uint8, int16, uint16, int32, uint32, float32, float64."""
+    scale: float | None = field(default=None, compare=False, kw_only=True)
+    """What a stored value is multiplied with to be a quantity, where that is known: kept as an attribute only."""
+    offset: float | None = field(default=None, compare=False, kw_only=True)
+    """What is added then."""
 
     def __post_init__(self) -> None:
         if not self.name:

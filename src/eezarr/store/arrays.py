@@ -19,6 +19,7 @@ from eezarr.store.metadata import (
     axis_attributes,
     grid_mapping_attributes,
     pixel_centres,
+    scaling_attributes,
     step_images,
     step_times,
     stored_fill,
@@ -69,7 +70,8 @@ def make_group(
             location.store, path=path, attributes=attributes, zarr_format=plan.layout.zarr_format, overwrite=False
         )
         for spec in specs:
-            _make_pixels(group, plan, spec, array_attributes(spec, plan.grid, crs, plan.layout.zarr_format))
+            attributed = array_attributes(spec, plan.grid, crs, plan.layout.zarr_format)
+            _make_pixels(group, plan, spec, attributed | scaling_attributes(plan, spec))
         _make_coordinates(group, plan, crs)
         if any("band" in spec.dimensions for spec in specs):
             names = np.array([band.name for band in plan.bands], dtype=np.dtypes.StringDType())

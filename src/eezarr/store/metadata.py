@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from eezarr.store.layout import MASK_NAME
+from eezarr.store.layout import MASK_NAME, STACKED_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pyproj import CRS
 
     from eezarr.grid import PixelGrid
-    from eezarr.plan import Step
+    from eezarr.plan import Plan, Step
     from eezarr.store.layout import ArraySpec
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "grid_mapping_attributes",
     "group_attributes",
     "pixel_centres",
+    "scaling_attributes",
     "step_images",
     "step_times",
     "stored_fill",
@@ -92,6 +93,19 @@ def array_attributes(spec: ArraySpec, grid: PixelGrid, crs: CRS, zarr_format: in
     elif spec.fill is not None:
         attributes["_FillValue"] = encoded_fill(spec.fill, np.dtype(spec.dtype))
     return attributes
+
+
+def scaling_attributes(plan: Plan, spec: ArraySpec) -> dict[str, JSON]:
+    """Return scale and offset of an array's bands, where they are known: a number each, or a list with one a band.
+
+    Not CF's `scale_factor` and `add_offset`: readers apply those, and integers would become floats unasked.
+    """
+    if all(band.scale is None for band in plan.bands):
+        return {}
+    if spec.name == STACKED_NAME:
+        return {"scale": [band.scale for band in plan.bands], "offset": [band.offset for band in plan.bands]}
+    own = next((band for band in plan.bands if band.name == spec.name and band.scale is not None), None)
+    return {} if own is None else {"scale": own.scale, "offset": own.offset}
 
 
 def stored_fill(spec: ArraySpec, zarr_format: int) -> int | float | None:
