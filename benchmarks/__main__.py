@@ -22,7 +22,7 @@ from benchmarks.findings import Scale, Section
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NAMES = ("stages", "pipeline", "inflating", "latency", "lag", "memory", "planning")
+NAMES = ("stages", "pipeline", "inflating", "latency", "lag", "memory", "planning", "reading", "samples")
 _PACKAGES = ("eezarr", "zarr", "numcodecs", "numpy", "aiohttp", "isal", "earthengine-api", "xee", "geedim")
 _FOLDER = Path(__file__).parent
 

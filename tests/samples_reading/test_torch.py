@@ -197,6 +197,26 @@ def test_a_place_serves_one_iteration(workers, made):
     assert passes == [whole[4:], whole, whole]
 
 
+def test_what_was_loaded_counts_no_more_once_it_has_served(made):
+    stream = SampleStream(made.path, batch_size=8, seed=1)
+    whole = loaded(stream)
+    stream.load_state_dict(stream.state_dict(4))
+    assert loaded(stream, 2, "fork") == whole[4:]
+    batches = iter(DataLoader(stream, batch_size=None, num_workers=2, multiprocessing_context="fork"))
+    for _ in range(3):
+        next(batches)
+    stream.load_state_dict(stream.state_dict(3))
+    del batches
+    assert loaded(stream, 2, "fork") == whole[3:]
+
+
+def test_a_place_is_its_own_epochs(made):
+    stream = SampleStream(made.path, batch_size=8, seed=1)
+    stream.load_state_dict(stream.state_dict(4))
+    stream.set_epoch(1)
+    assert len(loaded(stream)) == len(stream)
+
+
 def test_it_can_be_broken_off_again_and_at_the_very_end(made):
     stream = SampleStream(made.path, batch_size=8, seed=1)
     whole = loaded(stream)
