@@ -137,7 +137,7 @@ def test_xarray_sees_a_grown_cube(bench, tmp_path):
     with open_xarray(tmp_path / "g.zarr") as dataset:
         assert dataset.sizes["time"] == 5
         assert list(dataset.image_ids.values) == [step.images[0] for step in plan.steps]
-        assert np.all(np.diff(dataset.time.values) > np.timedelta64(0))
+        assert np.all(np.diff(dataset.time.values) > np.timedelta64(0, "ns"))
 
 
 @pytest.mark.parametrize("broken_after", ["record", "arrays"])
