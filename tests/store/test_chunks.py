@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from numcodecs import Blosc
 
 from eezarr.store import chunks, sink
 
@@ -18,6 +19,14 @@ def objects(store):
         for path in sorted(store.rglob("*"))
         if path.is_file() and ".eezarr" not in path.parts and not path.name.startswith(("zarr.json", ".z"))
     }
+
+
+def is_same(ours, zarrs, itemsize):
+    """The same bytes; but the lowest zarr tells Blosc a type size of 1 in format 3."""
+    if ours == zarrs:
+        return True
+    is_old = zarrs[3] == 1 != itemsize == ours[3]
+    return is_old and bytes(Blosc().decode(ours)) == bytes(Blosc().decode(zarrs))
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -45,7 +54,9 @@ def test_the_bytes_are_zarrs(bench, tmp_path, monkeypatch, zarr_format, compress
     bench.store_all(plan, tmp_path / "zarr.zarr", image)
     ours, zarrs = objects(tmp_path / "own.zarr"), objects(tmp_path / "zarr.zarr")
     assert len(ours) >= 2 * 5 * 7
-    assert ours == zarrs
+    assert ours.keys() == zarrs.keys()
+    # No comparison of the tables: pytest would explain megabytes of difference for minutes.
+    assert [path for path in ours if not is_same(ours[path], zarrs[path], np.dtype(dtype).itemsize)] == []
 
 
 def test_shards_and_object_stores_go_through_zarr(bench, tmp_path):
