@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from eezarr.api.describing import describe, typed_bands
 from eezarr.api.framing import lon_lat_box
-from eezarr.api.series import cube_bands, list_series, most_steps, require_one_lattice
+from eezarr.api.series import cube_bands, list_series, most_steps, require_one_lattice, series_of
 from eezarr.config import ImageOptions
 from eezarr.earthengine import Image
 from eezarr.earthengine.collection import Cube
@@ -138,19 +138,8 @@ async def resolve_series(client: Client, series: ImageCollection, grid: PixelGri
 
 
 async def _resolve_cube(job: PixelJob, client: Client, region: Region | None) -> tuple[Cube, CommonBands, PixelGrid]:
-    options = job.collection
-    assert options is not None
-    series = Image.collection(
-        options.id,
-        start=options.start,
-        end=options.end,
-        filter=options.filter,
-        bands=options.bands,
-        group=options.group,
-        reduce=options.reduce,
-        cast=options.cast,
-        missing=options.missing,
-    )
+    assert job.collection is not None
+    series = series_of(job.collection)
     if job.grid.native is None:
         grid = _own_grid(job.grid, region)
         cube, common = series.assemble(await list_series(client, series, grid.footprint()))

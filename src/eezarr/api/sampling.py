@@ -15,8 +15,7 @@ from eezarr.api.matching import match_series
 from eezarr.api.overlap import require_overlaps
 from eezarr.api.patches import patches_of, place_sites, sites_of
 from eezarr.api.resolving import image_of, limits_of, masking_of
-from eezarr.api.series import cube_bands
-from eezarr.earthengine import Image
+from eezarr.api.series import cube_bands, series_of
 from eezarr.earthengine.sampling import SampledImages
 from eezarr.earthengine.series import ImageCollection
 from eezarr.errors import InvalidInput
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
     from eezarr.api.client import Client
     from eezarr.api.describing import DescribedImage
     from eezarr.api.patches import Patches, PlacedSites
-    from eezarr.config import CollectionOptions, MaskOptions, SamplesJob, SampleStoreOptions
+    from eezarr.config import MaskOptions, SamplesJob, SampleStoreOptions
+    from eezarr.earthengine import Image
     from eezarr.earthengine.image import ImageLike
     from eezarr.plan import Band, MaskMode
     from eezarr.samples import SampleSteps, SiteTable
@@ -57,7 +57,7 @@ async def resolve_samples(job: SamplesJob, client: Client, *, is_probing: bool) 
     """
     image: Image | ImageCollection
     if job.collection is not None:
-        image = _series(job.collection)
+        image = series_of(job.collection)
     else:
         assert job.image is not None, "a job has an image or a collection"
         image = image_of(job.image, job)
@@ -135,20 +135,6 @@ def _layout(store: SampleStoreOptions, patches: Patches, count: int) -> SampleLa
         per_shard=min(store.shard, count) if store.shard else None,
         compressor=store.compressor,
         zarr_format=store.format,
-    )
-
-
-def _series(options: CollectionOptions) -> ImageCollection:
-    return Image.collection(
-        options.id,
-        start=options.start,
-        end=options.end,
-        filter=options.filter,
-        bands=options.bands,
-        group=options.group,
-        reduce=options.reduce,
-        cast=options.cast,
-        missing=options.missing,
     )
 
 

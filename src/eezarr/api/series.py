@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eezarr.api.client import Client
+    from eezarr.config import CollectionOptions
     from eezarr.earthengine import AssetInfo
     from eezarr.earthengine.collection import CommonBands, Cube
     from eezarr.earthengine.places import Place
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from eezarr.grid import PixelGrid
     from eezarr.plan import Band, Masking, MaskMode
 
-__all__ = ["cube_bands", "list_series", "most_steps", "require_one_lattice"]
+__all__ = ["cube_bands", "list_series", "most_steps", "require_one_lattice", "series_of"]
 
 _MEASURED_STEPS = 64
 """Steps whose expressions are measured, those of the longest names: the rest can be little longer."""
@@ -34,6 +35,25 @@ _ROOM_BYTES = 64 << 10
 
 _ON_LATTICE_PX = 1e-6
 """How far two grids' pixels may lie apart and still be the same pixels."""
+
+
+def series_of(options: CollectionOptions) -> ImageCollection:
+    """Return the time series that a job's `[collection]` says.
+
+    Raises:
+        InvalidInput: If it cannot be.
+    """
+    return Image.collection(
+        options.id,
+        start=options.start,
+        end=options.end,
+        filter=options.filter,
+        bands=options.bands,
+        group=options.group,
+        reduce=options.reduce,
+        cast=options.cast,
+        missing=options.missing,
+    )
 
 
 async def list_series(client: Client, series: ImageCollection, place: Place | None) -> list[AssetInfo]:
