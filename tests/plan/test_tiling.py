@@ -146,8 +146,8 @@ def test_a_whole_scene_gives_every_slot_two_tiles():
     assert plan.tile_shape == Shape2D(1024, 1024)
 
 
-def test_a_region_too_small_to_keep_the_slots_busy_takes_as_few_requests_as_are_legal():
-    assert plan_of(4096, 4096, ["uint16"] * 2).tile_count == 2
+def test_a_tile_as_large_as_the_region_takes_as_few_requests_as_are_legal():
+    assert plan_of(4096, 4096, ["uint16"] * 2, tile=Shape2D(4096, 4096)).tile_count == 2
 
 
 def test_a_region_smaller_than_a_chunk_is_one_tile():

@@ -1,4 +1,4 @@
-"""How large a tile is: as large as legal, small enough to keep every slot busy, within the memory budget.
+"""Cutting a region into requests: bands, time steps and tiles, all legal and within the memory budget.
 
 All is counted in write units (chunks): a tile is so many chunks high and so many wide, and nothing else is tried. Where
 a request has room for the whole grid, it takes as many time steps of a cube as fit.
@@ -15,10 +15,9 @@ from eezarr.plan.fields import fields_of
 from eezarr.plan.limits import accounted_bytes, pixel_cost
 from eezarr.plan.masking import NO_MASKING
 from eezarr.plan.model import Plan, StoreLayout
+from eezarr.plan.sizing import Candidates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from eezarr.grid import Coverage, PixelGrid
     from eezarr.plan.bands import Band
     from eezarr.plan.limits import RequestLimits
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from eezarr.plan.steps import Step
 
 __all__ = ["Budget", "LayoutRequest", "Tiling", "make_plan"]
-
-TILES_PER_SLOT = 2
-"""With fewer than two tiles a slot, the slots that finish first stand idle while the last tiles run."""
 
 WRITER_SHARE = 4
 """Tiles in hand beyond the slots: being written, while others are out. As many tiles' worth of memory again is kept
@@ -273,28 +269,17 @@ class _Cutter:
         )
 
     def _best_shape(self, per_tile: int) -> Shape2D:
-        """The legal shape with the fewest tiles that still gives every slot two tiles, or one, or else the fewest.
-
-        Among those within 2 % of the fewest it is the squarest: a long tile reads more of the service's own blocks.
-        """
-        asked, grid, budget = self._asked(per_tile), self.grid, self.budget
-        most_pixels = self.limits.max_bytes // max(map(pixel_cost, asked))
-        pixel_bytes = max(sum(band.itemsize for band in bands) for bands in asked)
-        requests = len(asked) * self._steps
-        counted = [
-            (-(-grid.height // shape.height) * -(-grid.width // shape.width) * requests, shape)
-            for shape in _shapes(grid, self.chunk, most_pixels, self.limits.max_side)
-        ]
-        candidates = [
-            (count, shape) for count, shape in counted if budget.affords(_clip(shape, grid).size * pixel_bytes, count)
-        ]
-        for target in (TILES_PER_SLOT * budget.concurrency, budget.concurrency, 0):
-            enough = [item for item in candidates if item[0] >= target]
-            if enough:
-                fewest = min(count for count, _ in enough)
-                near = [(count, _clip(shape, grid), shape) for count, shape in enough if count <= fewest * 1.02]
-                return min(near, key=lambda item: (abs(item[1].height - item[1].width), item[0], item[1].size))[2]
-        return self.chunk
+        """The legal shape within the memory budget whose requests are expected to be done first; see `sizing`."""
+        asked = self._asked(per_tile)
+        candidates = Candidates(
+            grid=self.grid,
+            chunk=self.chunk,
+            most_pixels=self.limits.max_bytes // max(map(pixel_cost, asked)),
+            most_side=self.limits.max_side,
+            pixel_bytes=max(sum(band.itemsize for band in bands) for bands in asked),
+            requests_per_place=len(asked) * self._steps,
+        )
+        return candidates.fastest(self.budget.concurrency, self.budget.affords)
 
 
 def _check_bands(bands: tuple[Band, ...], layout: LayoutRequest) -> None:
@@ -311,19 +296,6 @@ def _check_bands(bands: tuple[Band, ...], layout: LayoutRequest) -> None:
             f"A stacked store has one type, but the bands have several: {listed}.",
             hint='Use layout = "bands", choose bands of one type, or cast them in an expression.',
         )
-
-
-def _shapes(grid: Shape2D, chunk: Shape2D, most_pixels: int, most_side: int) -> Iterator[Shape2D]:
-    """All shapes of whole chunks that hold at most so many pixels; the single chunk always."""
-    yield chunk
-    for width in range(chunk.width, grid.width + chunk.width, chunk.width):
-        clipped_width = min(width, grid.width)
-        if clipped_width > most_side or clipped_width * min(chunk.height, grid.height) > most_pixels:
-            return
-        most_height = min(most_pixels // clipped_width, most_side)
-        last = -(-grid.height // chunk.height) if most_height >= grid.height else most_height // chunk.height
-        for count in range(1, last + 1):
-            yield Shape2D(count * chunk.height, width)
 
 
 def _check_tile(tile: Shape2D, chunk: Shape2D, grid: Shape2D) -> None:
