@@ -130,3 +130,28 @@ def test_cancelled_it_leaves_nothing_behind():
         assert len(asyncio.all_tasks()) == 1
 
     run_virtually(scene())
+
+
+def test_a_straggler_among_the_first_is_asked_again_once_it_is_known_what_is_usual():
+    source = Scripted({(0, 1): 1000})
+
+    async def scene():
+        gate = Gate(limit=ConcurrencyLimit(ceiling=10, start=10), rate=RateLimit(1e6))
+        hedged = HedgedSource(source=source, gate=gate, observe=lambda _: None)
+
+        numbers, done = iter(range(100)), {}
+
+        async def work():
+            for number in numbers:
+                async with gate.slot():
+                    await hedged.read(tile_of(number), np.zeros(8, np.uint8))
+                done[number] = asyncio.get_running_loop().time()
+
+        start = asyncio.get_running_loop().time()
+        await asyncio.gather(*(work() for _ in range(10)))
+        return done[0] - start
+
+    # Nine slots answer nine a second, so the fiftieth answer, which allows for a second asking, comes in the sixth. It
+    # takes up to a second more until a slot is free, and then another.
+    assert run_virtually(scene()) == pytest.approx(8, abs=1)
+    assert source.asked[0] == 2

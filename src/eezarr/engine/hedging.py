@@ -35,6 +35,9 @@ SLOWNESS = 2.0
 ENOUGH = 20
 """Answers before anything is known to be usual."""
 
+_TICK_S = 0.001
+"""A timer may fire a little early."""
+
 
 @dataclass(slots=True)
 class Patience:
@@ -72,6 +75,8 @@ class HedgedSource:
     observe: Observer
     patience: Patience = field(default_factory=Patience)
     clock: Callable[[], float] = field(default_factory=lambda: asyncio.get_running_loop().time)
+    _answered: asyncio.Future[None] = field(default_factory=asyncio.Future)
+    """Done with the next answer."""
 
     async def read(self, tile: Tile, buffer: Buffer) -> Pixels:
         """Ask once, or twice if the first is slow; see `Source.read`.
@@ -80,33 +85,49 @@ class HedgedSource:
             EezarrError: What the first asking failed with, unless the second succeeded before.
         """
         start_s = self.clock()
-        limit_s = self.patience.limit_s()
-        if limit_s is None:
-            pixels = await self.source.read(tile, buffer)
-        else:
-            pixels = await self._read_patiently(tile, buffer, limit_s)
-        self.patience.on_answer(self.clock() - start_s)
-        return pixels
-
-    async def _read_patiently(self, tile: Tile, buffer: Buffer, limit_s: float) -> Pixels:
-        asking = {asyncio.ensure_future(self.source.read(tile, buffer))}
-        (first,) = asking
+        first = asyncio.ensure_future(self.source.read(tile, buffer))
+        asking: set[asyncio.Future[Pixels]] = {first}
         try:
-            done, _ = await asyncio.wait(asking, timeout=limit_s)
-            if not done and self.patience.take_second():
-                self.observe(Hedged(tile=tile.index, after_s=limit_s))
+            if await self._is_straggling(first, start_s):
+                self.observe(Hedged(tile=tile.index, after_s=self.clock() - start_s))
                 asking.add(asyncio.ensure_future(self._read_again(tile, buffer.size)))
-            while not first.done():
-                done, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
-                second = next((task for task in done if task is not first), None)
-                if second is not None and second.exception() is None:
-                    return second.result()
-            return first.result()
+            pixels = await _first_success(first, asking)
         finally:
             for task in asking:
                 task.cancel()
             await asyncio.gather(*asking, return_exceptions=True)
+        self.patience.on_answer(self.clock() - start_s)
+        self._answered.set_result(None)
+        self._answered = asyncio.Future()
+        return pixels
+
+    async def _is_straggling(self, first: asyncio.Future[Pixels], start_s: float) -> bool:
+        """Wait until the first asking is done, which returns False, or until it is asked again, which returns True.
+
+        Each answer to another tile may change what is usual, and add to what may be asked again: the first requests of
+        a run, of which nothing is usual yet, can straggle like any other.
+        """
+        while not first.done():
+            limit_s, waited_s = self.patience.limit_s(), self.clock() - start_s
+            is_due = limit_s is not None and waited_s >= limit_s - _TICK_S
+            if is_due and self.patience.take_second():
+                return True
+            timeout_s = None if limit_s is None or is_due else limit_s - waited_s
+            news: set[asyncio.Future[Pixels] | asyncio.Future[None]] = {first, self._answered}
+            await asyncio.wait(news, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        return False
 
     async def _read_again(self, tile: Tile, size: int) -> Pixels:
         async with self.gate.slot():
             return await self.source.read(tile, np.empty(size, np.uint8))
+
+
+async def _first_success(first: asyncio.Future[Pixels], asking: set[asyncio.Future[Pixels]]) -> Pixels:
+    """Return the answer that comes first; the failure of the first asking, if nothing succeeds before it fails."""
+    waiting = asking
+    while not first.done():
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        second = next((task for task in done if task is not first), None)
+        if second is not None and second.exception() is None:
+            return second.result()
+    return first.result()
