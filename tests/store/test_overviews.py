@@ -1,8 +1,9 @@
 """Overviews: every level against an oracle of its own, what readers see of it, and what is built again when."""
 
 import dataclasses
+import functools
 import math
-from itertools import count, pairwise
+from itertools import count
 
 import numpy as np
 import pytest
@@ -17,10 +18,9 @@ from eezarr.grid import Coverage
 from eezarr.plan import Band
 from eezarr.store import open_store, resampling_of
 from eezarr.store.location import locate
-from eezarr.store.pyramid import _Halving
+from eezarr.store.stages import Halving
+from store.pyramids import groups, methods, numbers, oracle, planned, require_exact, store_pyramid, watch
 
-SHAPE = (1031, 777)
-"""Levels of 516 x 389 and 258 x 195: odd at each."""
 GDAL = tuple(map(int, rasterio.__gdal_version__.split(".")[:2]))
 
 pytestmark = [
@@ -29,117 +29,10 @@ pytestmark = [
 ]
 
 
-def cells(plane, outside):
-    """(half the height, half the width, 4): top left, top right, bottom left, bottom right; `outside` at odd edges."""
-    height, width = plane.shape
-    padded = np.pad(plane, ((0, height % 2), (0, width % 2)), constant_values=outside)
-    return padded.reshape(padded.shape[0] // 2, 2, -1, 2).swapaxes(1, 2).reshape(padded.shape[0] // 2, -1, 4)
-
-
-def oracle(plane, method, *, valid=None, empty=0, fill=None):
-    """Half the pixels a side, in whole-number arithmetic for integers."""
-    known = np.ones(plane.shape, bool) if valid is None else valid
-    if fill is not None:
-        known = known & (~np.isnan(plane) if math.isnan(fill) else plane != fill)
-    is_float = plane.dtype.kind == "f"
-    counted = cells(known & ~np.isnan(plane) if is_float else known, False)
-    number = counted.sum(axis=-1)
-    if method == "nearest":
-        chosen = np.argmax(counted, axis=-1)
-        made = np.take_along_axis(cells(plane, 0), chosen[..., None], axis=-1)[..., 0]
-    elif is_float:
-        total = np.where(counted, cells(plane, 0).astype("f8"), 0).sum(axis=-1)
-        made = (total / np.maximum(number, 1)).astype(plane.dtype)
-    else:
-        total = np.where(counted, cells(plane, 0).astype("i8"), 0).sum(axis=-1)
-        whole, rest = np.divmod(total, np.maximum(number, 1))
-        is_up = (2 * rest > number) | ((2 * rest == number) & (whole % 2 == 1))
-        made = (whole + is_up).astype(plane.dtype)
-    if fill is not None and method == "mean" and not math.isnan(fill):
-        if is_float:
-            other = np.nextafter(plane.dtype.type(fill), plane.dtype.type(np.inf))
-        else:
-            other = plane.dtype.type(fill + 1 if fill < np.iinfo(plane.dtype).max else fill - 1)
-        made = np.where(made == fill, other, made)
-    if is_float:
-        made = np.where(number == 0, plane.dtype.type(np.nan), made)
-    return np.where(cells(known, False).any(axis=-1), made, plane.dtype.type(empty))
-
-
-def planned(bench, **more):
-    """Tiles of four chunks: 5 x 4 of the store, 3 x 2 and 2 x 1 of its levels."""
-    return bench.plan(**{"shape": SHAPE, "chunk": (128, 128), "tile": (256, 256)} | more)
-
-
-def numbers(plan, bench, seed=3):
-    """Floats of moderate size, so that their sums are exact in any order; masks of 0 and 1, some in blocks."""
-    image = bench.pixels(plan, seed)
-    generator = np.random.default_rng(seed)
-    for name in image.dtype.names:
-        kind = image.dtype[name]
-        if name.startswith("m"):
-            mask = generator.random(image.shape) < 0.6
-            mask[100:300, 50:400] = False
-            image[name] = mask
-        elif kind.kind == "f":
-            image[name] = generator.integers(-4000, 4000, image.shape) / 16
-        else:
-            limits = np.iinfo(kind)
-            image[name] = generator.integers(limits.min, limits.max, image.shape, endpoint=True)
-    return image
-
-
-def store(bench, plan, output, image, overviews):
-    sink = bench.sink(plan, output)
-    for index in list(sink.missing()):
-        tile = plan.tile(index)
-        sink.write(tile, bench.cut(image, tile))
-    assert sink.finish(bench.now, overviews=overviews)
-
-
-def methods(plan, method):
-    return {band.name: method for band in plan.bands}
-
-
-def groups(output):
-    """The store and its levels, finest first, as readers are told of them."""
-    root = zarr.open_group(locate(output, read_only=True).store, mode="r")
-    return [root, *(root[entry["asset"]] for entry in root.attrs["multiscales"]["layout"])]
-
-
-def planes(plan, group):
-    """Name, band and pixels of each plane of a group, with its mask or None."""
-    mask = group["mask"][:] if "mask" in group else None
-    for number, band in enumerate(plan.bands):
-        block = group[band.name][:] if plan.layout.kind == "bands" else group["pixels"][..., number, :, :]
-        beside = mask if mask is None or plan.masking.is_shared else mask[..., number, :, :]
-        if plan.steps is None:
-            yield number, block, beside
-        else:
-            for step in range(len(plan.steps)):
-                yield number, block[step], None if beside is None else beside[step]
-
-
-def require_exact(plan, output, method, levels=2):
-    """Each level is what the oracle makes of the one below."""
-    found = groups(output)
-    assert len(found) == levels + 1
-    for below, level in pairwise(found):
-        for (band, fine, fine_mask), (_, coarse, coarse_mask) in zip(
-            planes(plan, below), planes(plan, level), strict=True
-        ):
-            masking = plan.masking
-            expected = oracle(
-                fine,
-                method,
-                valid=None if fine_mask is None else fine_mask == 1,
-                empty=masking.fills[band] if masking.mode != "none" else 0,
-                fill=masking.fills[band] if masking.mode == "fill" else None,
-            )
-            assert coarse.dtype == fine.dtype
-            np.testing.assert_array_equal(coarse, expected)
-            if fine_mask is not None:
-                np.testing.assert_array_equal(coarse_mask, cells(fine_mask, 0).max(axis=-1))
+@pytest.fixture(params=[True, False], ids=["as tiles land", "at the end"])
+def store(request):
+    """Fills a store; its overviews are built on the way, or all when it is complete."""
+    return functools.partial(store_pyramid, is_landing=request.param)
 
 
 @pytest.mark.parametrize("method", ["mean", "nearest"])
@@ -152,7 +45,7 @@ def require_exact(plan, output, method, levels=2):
         ("stacked", ("float32", "float32")),
     ],
 )
-def test_every_level_is_made_of_the_one_below(bench, output, kind, dtypes, method):
+def test_every_level_is_made_of_the_one_below(bench, store, output, kind, dtypes, method):
     plan = planned(bench, dtypes=dtypes, kind=kind)
     store(bench, plan, output, numbers(plan, bench), methods(plan, method))
     require_exact(plan, output, method)
@@ -180,7 +73,7 @@ def test_declared_fills_do_not_count(bench, tmp_path, dtype, fill, method):
         elif not math.isnan(fill):
             image[name] %= 5
             image[name][is_masked] = fill
-    store(bench, plan, output, image, methods(plan, method))
+    store_pyramid(bench, plan, output, image, methods(plan, method), is_landing=True)
     require_exact(plan, output, method)
     level = groups(output)[1]["B1"][:]
     assert (np.isnan(level) if math.isnan(fill) else level == fill).any()
@@ -190,7 +83,7 @@ def test_declared_fills_do_not_count(bench, tmp_path, dtype, fill, method):
 @pytest.mark.parametrize("kind", ["bands", "stacked"])
 @pytest.mark.parametrize("masks", ["shared", "each"])
 @pytest.mark.parametrize("bands_per_tile", [1, 3])
-def test_masked_pixels_do_not_count(bench, tmp_path, masks, kind, method, bands_per_tile):
+def test_masked_pixels_do_not_count(bench, store, tmp_path, masks, kind, method, bands_per_tile):
     plan = planned(bench, dtypes=("float32",) * 3, kind=kind, masks=masks, bands_per_tile=bands_per_tile)
     image = numbers(plan, bench)
     image["p0_1"][400:500, 100:300] = np.nan
@@ -206,7 +99,7 @@ def test_bands_have_methods_of_their_own(bench, tmp_path):
     for kind in ("bands", "stacked"):
         plan = planned(bench, dtypes=("uint8", "uint8"), kind=kind)
         path = tmp_path / kind
-        store(bench, plan, path, numbers(plan, bench), {"B1": "mean", "B2": "nearest"})
+        store_pyramid(bench, plan, path, numbers(plan, bench), {"B1": "mean", "B2": "nearest"})
         base, level, _ = groups(path)
         for number, (name, method) in enumerate((("B1", "mean"), ("B2", "nearest"))):
             fine, coarse = (group[name][:] if kind == "bands" else group["pixels"][number] for group in (base, level))
@@ -226,7 +119,7 @@ def test_levels_are_laid_out_as_the_store(bench, tmp_path, layout, chunk):
         zarr_format=2 if layout == "format 2" else 3,
         fills={"B1": 7, "B2": -1.5},
     )
-    store(bench, plan, output, numbers(plan, bench), methods(plan, "mean"))
+    store_pyramid(bench, plan, output, numbers(plan, bench), methods(plan, "mean"), is_landing=True)
     require_exact(plan, output, "mean")
     base, *levels = groups(output)
     for name in ("B1", "B2"):
@@ -238,7 +131,7 @@ def test_levels_are_laid_out_as_the_store(bench, tmp_path, layout, chunk):
 
 
 @pytest.mark.parametrize("kind", ["bands", "stacked"])
-def test_a_cube_keeps_its_time_axis_and_grows(bench, tmp_path, kind, monkeypatch):
+def test_a_cube_keeps_its_time_axis_and_grows(bench, store, tmp_path, kind, monkeypatch):
     output = tmp_path / "s.zarr"
     old = planned(bench, kind=kind, steps=3, step_starts=(0, 2), masks="shared", tile=(512, 512))
     new = planned(bench, kind=kind, steps=5, step_starts=(0, 2, 3), masks="shared", tile=(512, 512))
@@ -255,20 +148,7 @@ def test_a_cube_keeps_its_time_axis_and_grows(bench, tmp_path, kind, monkeypatch
     assert len(made) == (2 * 1) + (1 * 1)
 
 
-def watch(monkeypatch):
-    """The tiles of levels that are built from now on."""
-    made = []
-    make = _Halving.make
-
-    def watched(self, tile):
-        made.append(tile)
-        make(self, tile)
-
-    monkeypatch.setattr(_Halving, "make", watched)
-    return made
-
-
-def test_nothing_is_built_twice(bench, output, monkeypatch):
+def test_nothing_is_built_twice(bench, store, output, monkeypatch):
     plan = planned(bench, dtypes=("uint8",))
     image = numbers(plan, bench)
     store(bench, plan, output, image, methods(plan, "mean"))
@@ -286,7 +166,7 @@ def test_nothing_is_built_twice(bench, output, monkeypatch):
 def test_a_build_that_was_broken_off_goes_on(bench, output, monkeypatch, after):
     plan = planned(bench, dtypes=("uint8",))
     image = numbers(plan, bench)
-    make, begun = _Halving.make, count()
+    make, begun = Halving.make, count()
 
     def break_off(self, tile):
         if next(begun) >= after:
@@ -294,19 +174,19 @@ def test_a_build_that_was_broken_off_goes_on(bench, output, monkeypatch, after):
         make(self, tile)
 
     with monkeypatch.context() as broken:
-        broken.setattr(_Halving, "make", break_off)
+        broken.setattr(Halving, "make", break_off)
         with pytest.raises(StoreError, match="full"):
-            store(bench, plan, output, image, methods(plan, "mean"))
+            store_pyramid(bench, plan, output, image, methods(plan, "mean"))
     assert open_store(output).is_complete
     assert "multiscales" not in zarr.open_group(locate(output).store, mode="r").attrs
     again = watch(monkeypatch)
-    store(bench, plan, output, image, methods(plan, "mean"))
+    store_pyramid(bench, plan, output, image, methods(plan, "mean"))
     # What was under way when the error came may have been stored and not marked.
     assert 8 - after <= len(again) <= min(8, 8 - after + 4)
     require_exact(plan, output, "mean")
 
 
-def test_arrays_that_were_half_made_are_made_again(bench, output, monkeypatch):
+def test_arrays_that_were_half_made_are_made_again(bench, store, output, monkeypatch):
     plan = planned(bench, dtypes=("uint8",))
     image = numbers(plan, bench)
     with monkeypatch.context() as broken:
@@ -317,7 +197,7 @@ def test_arrays_that_were_half_made_are_made_again(bench, output, monkeypatch):
     require_exact(plan, output, "mean")
 
 
-def test_what_is_above_a_tile_that_is_fetched_again_is_built_again(bench, output, monkeypatch):
+def test_what_is_above_a_tile_that_is_fetched_again_is_built_again(bench, store, output, monkeypatch):
     plan = planned(bench, dtypes=("uint8",))
     image = numbers(plan, bench)
     store(bench, plan, output, image, methods(plan, "mean"))
@@ -337,7 +217,7 @@ def test_what_is_above_a_tile_that_is_fetched_again_is_built_again(bench, output
     require_exact(plan, output, "mean")
 
 
-def test_a_mask_that_changed_changes_all_bands(bench, tmp_path):
+def test_a_mask_that_changed_changes_all_bands(bench, store, tmp_path):
     """The shared mask is stored with the first band, but says what counts of the second."""
     plan = planned(bench, dtypes=("uint8", "uint8"), masks="shared", bands_per_tile=1)
     image = numbers(plan, bench)
@@ -353,7 +233,7 @@ def test_a_mask_that_changed_changes_all_bands(bench, tmp_path):
     require_exact(plan, tmp_path / "s.zarr", "mean")
 
 
-def test_levels_made_of_damaged_pixels_do_not_outlive_the_repair(bench, tmp_path):
+def test_levels_made_of_damaged_pixels_do_not_outlive_the_repair(bench, store, tmp_path):
     path = tmp_path / "s.zarr"
     plan = planned(bench, dtypes=("uint8",))
     image = numbers(plan, bench)
@@ -368,7 +248,7 @@ def test_levels_made_of_damaged_pixels_do_not_outlive_the_repair(bench, tmp_path
     require_exact(plan, path, "mean")
 
 
-def test_starting_again_begins_without_levels(bench, output):
+def test_starting_again_begins_without_levels(bench, store, output):
     plan = planned(bench, dtypes=("uint8",))
     store(bench, plan, output, numbers(plan, bench), methods(plan, "mean"))
     sink = bench.sink(plan, output, overwrite=True)
@@ -392,20 +272,20 @@ def test_a_store_that_is_not_complete_gets_none(bench, output):
 
 def test_a_small_store_needs_none(bench, output):
     plan = bench.plan(shape=(512, 300), dtypes=("uint8",))
-    store(bench, plan, output, numbers(plan, bench), methods(plan, "mean"))
+    store_pyramid(bench, plan, output, numbers(plan, bench), methods(plan, "mean"))
     root = zarr.open_group(locate(output).store, mode="r")
     assert "multiscales" not in root.attrs
     assert list(root.groups()) == []
 
 
 @pytest.mark.parametrize("shape", [(513, 1), (1, 1025), (1024, 3)])
-def test_narrow_ones(bench, output, shape):
+def test_narrow_ones(bench, store, output, shape):
     plan = bench.plan(shape=shape, dtypes=("int16",))
     store(bench, plan, output, numbers(plan, bench), methods(plan, "mean"))
     require_exact(plan, output, "mean", levels=math.ceil(math.log2(max(shape) / 512)))
 
 
-def test_tiles_outside_of_a_polygon_are_not_made(bench, output, monkeypatch):
+def test_tiles_outside_of_a_polygon_are_not_made(bench, store, output, monkeypatch):
     plan = bench.plan(shape=(1100, 1300), dtypes=("float32",), crs="EPSG:32610")
     west, north = plan.grid.corner(0, 0)
     corner = {
@@ -425,7 +305,7 @@ def test_tiles_outside_of_a_polygon_are_not_made(bench, output, monkeypatch):
 def test_xarray_opens_each_level(bench, tmp_path, kind, zarr_format):
     plan = planned(bench, dtypes=("uint16",) * 2, kind=kind, steps=2, zarr_format=zarr_format)
     path = tmp_path / "s.zarr"
-    store(bench, plan, path, numbers(plan, bench), methods(plan, "mean"))
+    store_pyramid(bench, plan, path, numbers(plan, bench), methods(plan, "mean"))
     for factor, group in ((1, None), (2, "ovr_2x"), (4, "ovr_4x")):
         with xr.open_dataset(path, engine="zarr", group=group, decode_coords="all") as dataset:
             assert dataset.sizes["time"] == 2
@@ -446,7 +326,7 @@ def test_gdal_opens_each_level(bench, tmp_path, zarr_format):
         pytest.skip("GDAL reads format 3 from 3.12 on; rasterio's wheel for Python 3.11 has 3.10")
     plan = planned(bench, dtypes=("uint16", "float32"), zarr_format=zarr_format, fills={"B1": 7, "B2": -1.5})
     path = tmp_path / "s.zarr"
-    store(bench, plan, path, numbers(plan, bench), methods(plan, "mean"))
+    store_pyramid(bench, plan, path, numbers(plan, bench), methods(plan, "mean"))
     for factor, group in zip((1, 2, 4), groups(path), strict=True):
         for name in ("B1", "B2"):
             place = name if factor == 1 else f"ovr_{factor}x/{name}"
@@ -459,7 +339,7 @@ def test_gdal_opens_each_level(bench, tmp_path, zarr_format):
 
 def test_the_convention_describes_the_levels(bench, output):
     plan = planned(bench, kind="stacked", steps=1)
-    store(bench, plan, output, numbers(plan, bench), methods(plan, "mean"))
+    store_pyramid(bench, plan, output, numbers(plan, bench), methods(plan, "mean"))
     root = zarr.open_group(locate(output).store, mode="r")
     (convention,) = [one for one in root.attrs["zarr_conventions"] if one["name"] == "multiscales"]
     assert convention["uuid"] == "d35379db-88df-4056-af3a-620245f8e347"

@@ -158,7 +158,7 @@ class Client(Service):
         repair: bool = False,
         overviews: bool | Resampling = False,
     ) -> Report:
-        """Fetch a plan's missing tiles into its store, then make its overviews; see `fetch`.
+        """Fetch a plan's missing tiles into its store, its overviews built as they land; see `fetch`.
 
         With `repair`, stored tiles are read first, and those that are not what was stored are missing, too.
         """
@@ -179,6 +179,7 @@ class Client(Service):
         )
         failures: list[Failure] = []
         if resumed < plan.wanted_count:
+            await asyncio.to_thread(sink.begin_overviews, methods)
             async with ThreadedKeeper.over(sink, threads=WRITERS) as keeper:
                 tiles = map(plan.tile, sink.missing())
                 failures = await self._run(plan, tiles, subject, keeper, tally=tally, successes=resumed)
@@ -256,7 +257,9 @@ class Client(Service):
         fetcher = SampleFetcher(link=self._open(), options=self.options, limits=limits, tell=self._tell)
         return await fetcher.fetch(subject, plan, output, overwrite=overwrite, repair=repair)
 
-    async def read_tiles(self, subject: Subject, plan: Plan, tiles: Iterable[Tile], keeper: Keeper) -> None:
+    async def read_tiles(
+        self, subject: Subject, plan: Plan | SamplePlan, tiles: Iterable[Tile], keeper: Keeper
+    ) -> None:
         """Ask for some of a plan's tiles, and hand each to a keeper.
 
         Raises:
@@ -269,7 +272,7 @@ class Client(Service):
 
     async def _run(
         self,
-        plan: Plan,
+        plan: Plan | SamplePlan,
         tiles: Iterable[Tile],
         subject: Subject,
         keeper: Keeper,

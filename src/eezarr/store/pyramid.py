@@ -1,33 +1,33 @@
-"""Building a store's pyramid: level by level, tile by tile, from the level below; what is up to date is left alone.
+"""Building a store's pyramid while the store is filled: a tile of a level as soon as all below it is there.
 
-A tile of a level is marked with a signature: the CRC32C of how it is made and of the checksums (at the base) or
-signatures (above) of the four tiles below. So a build that was broken off goes on where it was, a store that has grown
-builds what is new, another method rebuilds all, and nothing else is read again.
+Whoever stores the last of a tile's sources builds it, in the same thread, and then what that completes above. What was
+not built so is built at the end: of a run that was broken off, of a store that was there before its levels were wanted,
+or of a tile that was fetched again.
 
-Built when the last tile of the store is there, not as tiles land: a level's tile needs four that arrive in any order,
-run by run, and one that is fetched again later would make what was built of it wrong.
+Law: a tile's mark is its signature, and its pixels are what the signature says. So a stale tile loses its mark,
+durably, before it is overwritten, and a tile whose sources are what its mark says is never built again. Nothing depends
+on which marks become durable first: what was built of a tile whose own mark was lost is right if that tile comes back
+the same, and else stale.
 
-Memory: for each thread a write unit, and the four chunks below one of its chunks. Cost: each pixel is read once, and a
-third of all pixels written.
+Memory: for each thread a write unit, and the four chunks below one of its chunks; for a region that is a polygon a byte
+for each place of a tile. Cost: each pixel is read once, and a third of all pixels written.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-import struct
+import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
 
-import google_crc32c
 import numpy as np
 
 from eezarr.store.arrays import consolidate, grow_group, make_group, open_arrays
-from eezarr.store.failures import storage_errors
-from eezarr.store.halving import halve, halve_mask
-from eezarr.store.layout import MASK_NAME, STACKED_NAME, array_specs, targets
+from eezarr.store.halving import halve_mask
 from eezarr.store.levels import (
     LevelsRecord,
     advertise,
@@ -38,90 +38,161 @@ from eezarr.store.levels import (
     write_levels,
 )
 from eezarr.store.marks import Marks
+from eezarr.store.stages import Halving, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
-    from eezarr.plan import Plan, Tile
-    from eezarr.planes import Block
-    from eezarr.store.arrays import PixelArray
     from eezarr.store.halving import Resampling
-    from eezarr.store.layout import ArraySpec
     from eezarr.store.levels import Level
     from eezarr.store.location import Location
 
-__all__ = ["build_levels"]
+__all__ = ["Pyramid"]
 
 _FLUSH_S = 1.0
 _THREADS = min(4, os.cpu_count() or 1)
 """More gain nothing: Zarr's pipeline has threads of its own."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Stage:
-    """The store itself or one of its levels: pixels, and what says that they are there."""
+class Pyramid:
+    """The levels of a store that is being filled, or is full; made by `open`. Thread-safe."""
 
-    plan: Plan
-    specs: tuple[ArraySpec, ...]
-    arrays: tuple[PixelArray, ...]
-    marks: Marks
+    def __init__(self, *, location: Location, base: Stage, levels: Sequence[Level], record: LevelsRecord) -> None:
+        self._location = location
+        self._base = base
+        self._levels = levels
+        self._record = record
+        self._halvings = _halvings(location, base, levels, dict(record.methods))
+        self._claims: set[tuple[int, int]] = set()
+        self._claiming = threading.Lock()
 
+    @classmethod
+    def open(cls, location: Location, base: Stage, methods: Mapping[str, Resampling] | None) -> Self | None:
+        """Lay the pyramid out, or take up the one that is there; return None if none is wanted.
 
-def build_levels(
-    plan: Plan,
-    location: Location,
-    arrays: tuple[PixelArray, ...],
-    marks: Marks,
-    methods: Mapping[str, Resampling] | None,
-) -> int:
-    """Build a complete store's pyramid, or bring it up to date, and tell readers of it; return how many tiles it took.
+        Args:
+            location: The store.
+            base: Its own plan, arrays and marks.
+            methods: How each band's levels are made. None: as those that are there were, which are kept true whatever a
+                later job asks for; a store that has none gets none.
 
-    Args:
-        plan: The store's.
-        location: The store.
-        arrays: Its arrays.
-        marks: Its marks, durable by now.
-        methods: How each band's levels are made. None: as those that are there were, which are kept true whatever a
-            later job asks for; a store that has none gets none.
+        Raises:
+            StoreError: If the storage fails.
+        """
+        levels = levels_of(base.plan)
+        record = _prepare(location, base, levels, methods)
+        return None if record is None else cls(location=location, base=base, levels=levels, record=record)
 
-    Raises:
-        StoreError: If the storage fails; the same call goes on from there.
-    """
-    levels = levels_of(plan)
-    record = _prepare(plan, location, levels, methods)
-    if record is None:
-        return 0
-    how, built = dict(record.methods), 0
-    below = _Stage(plan=plan, specs=array_specs(plan), arrays=arrays, marks=marks)
-    for level in levels:
-        stage = _Stage(
-            plan=level.plan,
-            specs=level.specs,
-            arrays=open_arrays(location, level.specs, level.group),
-            marks=Marks.load(level.plan, location, level.marks_prefix),
-        )
-        stale = _stale(stage, below, how)
-        first = next(stale, None)
-        if first is not None and record.state == "whole":
-            withdraw(location, plan)
-            record = replace(record, state="building")
-        if first is not None:
-            halving = _Halving(location=location, level=stage, below=below, methods=how)
-            built += _build(halving, itertools.chain([first], stale))
-        below = stage
-    if record.state != "whole":
-        advertise(location, plan, levels, how)
-        write_levels(location, replace(record, state="whole"))
-    return built
+    @property
+    def methods(self) -> dict[str, Resampling]:
+        """How each band's levels are made."""
+        return dict(self._record.methods)
+
+    def on_stored(self, index: int) -> None:
+        """Build all that has its sources since a tile of the store is marked, unless another thread is about it.
+
+        Cost: none but look-ups for three tiles of four; for the others what building takes.
+
+        Raises:
+            StoreError: If the storage fails; what was not built is stale, and built by `complete`.
+        """
+        self._climb(0, index)
+
+    def flush(self) -> None:
+        """Make the marks durable.
+
+        Raises:
+            StoreError: If the storage fails.
+        """
+        for halving in self._halvings:
+            halving.level.marks.flush()
+
+    def complete(self) -> int:
+        """Build what is missing or stale, the store being complete, and tell readers of the levels.
+
+        Returns:
+            How many tiles it took.
+
+        Raises:
+            StoreError: If the storage fails; the same call goes on from there.
+        """
+        built = 0
+        for halving in self._halvings:
+            stale = _stale(halving)
+            first = next(stale, None)
+            if first is not None:
+                self._begin()
+                built += _build(halving, itertools.chain([first], stale))
+        if self._record.state != "whole":
+            self.flush()
+            advertise(self._location, self._base.plan, self._levels, self.methods)
+            self._record = replace(self._record, state="whole")
+            write_levels(self._location, self._record)
+        return built
+
+    def _begin(self) -> None:
+        """Tell readers of no levels while they change."""
+        if self._record.state == "whole":
+            withdraw(self._location, self._base.plan)
+            self._record = replace(self._record, state="building")
+
+    def _climb(self, depth: int, index: int) -> None:
+        """Build what a tile completes in the level above it, and what that completes, to the top."""
+        if depth == len(self._halvings):
+            return
+        for above in self._halvings[depth].above(index):
+            if self._has_sources(depth, above) and self._bring_up(depth, above):
+                self._climb(depth + 1, above)
+
+    def _has_sources(self, depth: int, index: int) -> bool:
+        """Whether all is there that a tile is made of; where nothing of the region is, there is nothing to wait for."""
+        halving = self._halvings[depth]
+        marks = halving.below.marks
+        return all(marks.is_marked(source) or not self._is_wanted(depth, source) for source in halving.sources(index))
+
+    def _bring_up(self, depth: int, index: int) -> bool:
+        """Build a tile if it is stale; return whether it is there now, and not another thread's."""
+        halving, claim = self._halvings[depth], (depth, index)
+        with self._claiming:
+            if claim in self._claims:
+                return False
+            self._claims.add(claim)
+        try:
+            signature = halving.signature(index)
+            if signature is not None and halving.level.marks.checksum(index) != signature:
+                _make(halving, index, signature)
+            return signature is not None
+        finally:
+            with self._claiming:
+                self._claims.remove(claim)
+
+    def _is_wanted(self, depth: int, index: int) -> bool:
+        """Whether a tile of the stage below a level has anything of the region."""
+        if self._base.plan.coverage is None:
+            return True
+        plan = self._halvings[depth].below.plan
+        line, col = divmod(index // plan.band_groups, plan.cols)
+        return bool(self._touched[depth][line % plan.rows, col])
+
+    @cached_property
+    def _touched(self) -> list[npt.NDArray[np.bool_]]:
+        """For the store and each level but the last, the places of tiles that have anything of the region."""
+        plan = self._base.plan
+        steps = range(0, plan.rows * plan.cols * plan.band_groups, plan.band_groups)
+        wanted = np.fromiter(map(plan.is_wanted, steps), np.bool_, len(steps)).reshape(plan.rows, plan.cols)
+        found = [wanted]
+        for _ in self._halvings[1:]:
+            found.append(np.asarray(halve_mask(found[-1]), np.bool_))
+        return found
 
 
 def _prepare(
-    plan: Plan, location: Location, levels: Sequence[Level], methods: Mapping[str, Resampling] | None
+    location: Location, base: Stage, levels: Sequence[Level], methods: Mapping[str, Resampling] | None
 ) -> LevelsRecord | None:
     """Return the record of a pyramid whose arrays are there, as long in time as the plan; None if none is wanted."""
-    found = read_levels(location)
+    plan, found = base.plan, read_levels(location)
     if not levels or (found is None and methods is None):
         return None
     wanted = tuple(methods.items()) if methods is not None else found.methods if found is not None else ()
@@ -137,6 +208,9 @@ def _prepare(
         return found
     else:
         withdraw(location, plan)
+        # What was made in another way would pass for a source, and be built upon, until its own turn comes.
+        for level in levels if found.methods != wanted else ():
+            location.remove_below(level.marks_prefix)
         for level in levels if found.steps != plan.step_count else ():
             grow_group(location, level.plan, level.specs, level.group)
             consolidate(location, level.group)
@@ -145,130 +219,59 @@ def _prepare(
     return record
 
 
-def _stale(level: _Stage, below: _Stage, methods: Mapping[str, Resampling]) -> Iterator[tuple[int, int]]:
+def _halvings(
+    location: Location, base: Stage, levels: Sequence[Level], methods: Mapping[str, Resampling]
+) -> list[Halving]:
+    """Open the levels, finest first, each with what is below it."""
+    halvings: list[Halving] = []
+    below = base
+    for level in levels:
+        stage = Stage(
+            plan=level.plan,
+            specs=level.specs,
+            arrays=open_arrays(location, level.specs, level.group),
+            marks=Marks.load(level.plan, location, level.marks_prefix),
+        )
+        halvings.append(Halving(location=location, level=stage, below=below, methods=methods))
+        below = stage
+    return halvings
+
+
+def _stale(halving: Halving) -> Iterator[tuple[int, int]]:
     """Yield the tiles that are not what their sources say, each with the signature that it will have."""
-    plan = level.plan
-    for index in range(plan.tile_count):
-        signature = _signature(plan, index, below, methods)
-        if signature is not None and level.marks.checksum(index) != signature:
+    for index in range(halving.level.plan.tile_count):
+        signature = halving.signature(index)
+        if signature is not None and halving.level.marks.checksum(index) != signature:
             yield index, signature
 
 
-def _signature(plan: Plan, index: int, below: _Stage, methods: Mapping[str, Resampling]) -> int | None:
-    """What a tile is made of and how; None where there is nothing below it: outside of the region's polygon."""
-    place, group = divmod(index, plan.band_groups)
-    line, col = divmod(place, plan.cols)
-    span, row = divmod(line, plan.rows)
-    rows = range(2 * row, min(2 * row + 2, below.plan.rows))
-    cols = range(2 * col, min(2 * col + 2, below.plan.cols))
-    # A mask for all bands is stored, and checked, with the first of them.
-    groups = {group, 0} if plan.masking.mode == "band" and plan.masking.is_shared else {group}
-    sources = [
-        below.marks.checksum(((span * below.plan.rows + down) * below.plan.cols + across) * plan.band_groups + which)
-        for down, across, which in itertools.product(rows, cols, sorted(groups))
-    ]
-    if all(source is None for source in sources):
-        return None
-    how = " ".join(methods[band.name] for band in plan.bands[group * plan.bands_per_tile :][: plan.bands_per_tile])
-    packed = b"".join(struct.pack("<?I", source is not None, source or 0) for source in sources)
-    return int(google_crc32c.value(f"1 {how} ".encode() + packed))
+def _make(halving: Halving, index: int, signature: int) -> None:
+    """Build a tile and mark it; the mark that it had, if any, is durably gone before its pixels are."""
+    marks = halving.level.marks
+    if marks.is_marked(index):
+        marks.unmark(index)
+        marks.flush()
+    halving.make(halving.level.plan.tile(index))
+    marks.mark(index, signature)
 
 
-def _build(halving: _Halving, stale: Iterator[tuple[int, int]]) -> int:
+def _build(halving: Halving, stale: Iterator[tuple[int, int]]) -> int:
     """Build and mark tiles, a bounded number at a time; marks are durable within a second, and at the end."""
     marks, flushed_s, built = halving.level.marks, time.monotonic(), 0
-    running: dict[Future[None], tuple[int, int]] = {}
+    running: set[Future[None]] = set()
     try:
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="eezarr-levels") as pool:
             while True:
                 for index, signature in itertools.islice(stale, _THREADS + 1 - len(running)):
-                    running[pool.submit(halving.make, halving.level.plan.tile(index))] = index, signature
+                    running.add(pool.submit(_make, halving, index, signature))
                 if not running:
                     return built
-                for done in wait(running, return_when=FIRST_COMPLETED).done:
-                    index, signature = running.pop(done)
-                    done.result()
-                    marks.mark(index, signature)
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
                     built += 1
                 if time.monotonic() >= flushed_s + _FLUSH_S:
                     marks.flush()
                     flushed_s = time.monotonic()
     finally:
         marks.flush()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Halving:
-    """One level and the one below it."""
-
-    location: Location
-    level: _Stage
-    below: _Stage
-    methods: Mapping[str, Resampling]
-
-    def make(self, tile: Tile) -> None:
-        """Build and store all pixels and masks of one of the level's tiles, write unit by write unit."""
-        with storage_errors(self.location.url, f"write overviews of {tile}"):
-            for place in targets(self.level.plan, tile):
-                spec = self.level.specs[place.array]
-                for unit in _parts(place.window, spec.unit):
-                    made = np.empty(tuple(span.stop - span.start for span in unit), spec.dtype)
-                    for part in _parts(unit, spec.chunk):
-                        inside = tuple(
-                            slice(span.start - whole.start, span.stop - whole.start)
-                            for span, whole in zip(part, unit, strict=True)
-                        )
-                        made[inside] = self._halved(place.array, part)
-                    self.level.arrays[place.array][unit] = made
-
-    def _halved(self, array: int, part: tuple[slice, ...]) -> Block:
-        """The pixels of a part of an array, from the level below."""
-        spec, masking = self.level.specs[array], self.level.plan.masking
-        source = (*part[:-2], *map(_doubled, part[-2:], self.below.specs[array].shape[-2:]))
-        pixels = np.asarray(self.below.arrays[array][source])
-        shape = tuple(span.stop - span.start for span in part)
-        made = np.empty(shape, spec.dtype)
-        if spec.name == MASK_NAME:
-            for plane in np.ndindex(shape[:-2]):
-                made[plane] = halve_mask(pixels[plane])
-            return made
-        is_valid = self._are_valid(spec, source, pixels.shape)
-        for plane in np.ndindex(shape[:-2]):
-            band = array if spec.name != STACKED_NAME else part[-3].start + plane[-1]
-            empty = masking.fills[band] if masking.mode != "none" else 0
-            fill = masking.fills[band] if masking.mode == "fill" else None
-            method = self.methods[self.level.plan.bands[band].name]
-            made[plane] = halve(pixels[plane], is_valid[plane], method, empty=empty, fill=fill)
-        return made
-
-    def _are_valid(self, spec: ArraySpec, source: tuple[slice, ...], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-        """What the store's masks say of a part of an array of pixels, in the shape of the part."""
-        masking = self.level.plan.masking
-        if masking.mode != "band":
-            return np.ones(shape, np.bool_)
-        mask, is_stacked = self.below.arrays[-1], spec.name == STACKED_NAME
-        during, span = (source[:1] if self.level.plan.steps is not None else ()), source[-2:]
-        if masking.is_shared:
-            found = np.asarray(mask[(*during, *span)]) != 0
-            return np.broadcast_to(np.expand_dims(found, -3) if is_stacked else found, shape)
-        bands = source[-3] if is_stacked else self._band(spec)
-        found = np.asarray(mask[(*during, bands, *span)]) != 0
-        return np.asarray(found if is_stacked else found[..., 0, :, :])
-
-    def _band(self, spec: ArraySpec) -> slice:
-        position = next(number for number, band in enumerate(self.level.plan.bands) if band.name == spec.name)
-        return slice(position, position + 1)
-
-
-def _doubled(span: slice, side: int) -> slice:
-    """The pixels below a span."""
-    return slice(2 * span.start, min(2 * span.stop, side))
-
-
-def _parts(window: tuple[slice, ...], shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Cut a window, which starts where a part does, into parts of a shape."""
-    along = [
-        [slice(start, min(start + side, span.stop)) for start in range(span.start, span.stop, side)]
-        for span, side in zip(window, shape, strict=True)
-    ]
-    return itertools.product(*along)

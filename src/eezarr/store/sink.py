@@ -17,8 +17,9 @@ from eezarr.store.levels import distrust, withdraw
 from eezarr.store.location import locate
 from eezarr.store.marks import Marks
 from eezarr.store.planar import ScratchPool, blocks, checksum
-from eezarr.store.pyramid import build_levels
+from eezarr.store.pyramid import Pyramid
 from eezarr.store.record import read_record
+from eezarr.store.stages import Stage
 from eezarr.store.stored import StoredJob
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class ZarrSink:
         self._specs = specs
         self._arrays = arrays
         self._marks = marks
+        self._pyramid: Pyramid | None = None
         self._writers = [chunk_writer(array, location, record.plan.layout.compressor) for array in arrays]
         self._scratch = ScratchPool(record.plan.tile_bytes, is_reusing=not location.keeps_buffers)
 
@@ -127,15 +129,31 @@ class ZarrSink:
         """Return whether a tile is stored."""
         return self._marks.is_marked(index)
 
+    def begin_overviews(self, methods: Mapping[str, Resampling] | None) -> None:
+        """Build overviews as tiles are stored from now on; without this, `finish` builds them all.
+
+        Args:
+            methods: How each band's are made; None: as those that are there, if any are.
+
+        Raises:
+            StoreError: If the storage fails.
+        """
+        with self._location.committing("overviews begun"):
+            withdraw(self._location, self.plan)
+            self._pyramid = self._open_pyramid(methods)
+
     def write(self, tile: Tile, pixels: Pixels) -> None:
-        """Store a tile's pixels, then mark it; on return the pixels may be overwritten.
+        """Store a tile's pixels, then mark it, then build the overviews that have waited for it.
+
+        On return the pixels may be overwritten.
 
         Args:
             tile: One of the plan's.
             pixels: (height, width) structured, one little-endian field per band, as `protocols.Pixels`.
 
         Raises:
-            StoreError: If the storage fails, or the tile does not own whole write units; it is not marked then.
+            StoreError: If the storage fails, or the tile does not own whole write units; it is not marked then. If an
+                overview cannot be stored, the tile is marked and stays so; to write it once more changes nothing of it.
         """
         places = targets(self.plan, tile)
         for place in places:
@@ -154,6 +172,9 @@ class ZarrSink:
                         else:
                             writer.write(place.window, part)
                 self._marks.mark(tile.index, crc)
+        if self._pyramid is not None:
+            with self._location.writing():
+                self._pyramid.on_stored(tile.index)
 
     def flush(self) -> None:
         """Make the marks durable: after this, a crash loses none of them.
@@ -162,7 +183,7 @@ class ZarrSink:
             StoreError: If the storage fails.
         """
         with self._location.committing(f"{self._marks.count} tiles"):
-            self._marks.flush()
+            self._flush_marks()
 
     def unmark_altered(self) -> int:
         """Take stored tiles whose pixels are not what was stored for missing, durably; return how many there are.
@@ -174,6 +195,7 @@ class ZarrSink:
         altered = [tile.index for tile in stored.verify()]
         with self._location.committing(f"{len(altered)} tiles taken back"):
             if altered:
+                self._pyramid = None
                 distrust(self._location, self.plan)
             for index in altered:
                 self._marks.unmark(index)
@@ -196,12 +218,25 @@ class ZarrSink:
         is_complete = self._marks.count == self.plan.wanted_count
         facts = provenance(self._record, completed=now if is_complete else None)
         with self._location.committing(f"{self._marks.count} tiles, {'complete' if is_complete else 'incomplete'}"):
-            self._marks.flush()
+            self._flush_marks()
             replace_attributes(self._location, {"eezarr": facts})
         if is_complete:
             with self._location.committing("overviews"):
-                build_levels(self.plan, self._location, self._arrays, self._marks, overviews)
+                pyramid, self._pyramid = self._pyramid, None
+                if pyramid is None or overviews not in (None, pyramid.methods):
+                    pyramid = self._open_pyramid(overviews)
+                if pyramid is not None:
+                    pyramid.complete()
         return is_complete
+
+    def _open_pyramid(self, methods: Mapping[str, Resampling] | None) -> Pyramid | None:
+        base = Stage(plan=self.plan, specs=self._specs, arrays=self._arrays, marks=self._marks)
+        return Pyramid.open(self._location, base, methods)
+
+    def _flush_marks(self) -> None:
+        self._marks.flush()
+        if self._pyramid is not None:
+            self._pyramid.flush()
 
 
 def _check_format(plan: Plan, location: Location) -> None:
