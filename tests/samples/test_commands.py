@@ -1,12 +1,9 @@
 """The commands that know samples: what they print, and how they end."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
-from known import environment
 from sampling import MIXED, on_mixed
 
 JOB = f"""
@@ -28,22 +25,6 @@ shard = 4
 attempts = 1
 max_concurrency = 1
 """
-
-
-@pytest.fixture
-def eezarr(bench):
-    def run(*arguments):
-        command = [sys.executable, "-m", "eezarr", *map(str, arguments)]
-        return subprocess.run(
-            command,
-            cwd=bench.folder,
-            env=environment(EEZARR_API_URL=bench.emulator.url),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return run
 
 
 @pytest.fixture
@@ -104,7 +85,7 @@ def test_verify_names_what_was_altered(bench, eezarr, sites):
     assert "--repair" in ended.stderr
     assert eezarr("samples", "job.toml", "--repair").returncode == 0
     assert eezarr("verify", "out.zarr").returncode == 0
-    assert eezarr("verify", "out.zarr", "--sample", "2").returncode == 2
+    assert eezarr("verify", "out.zarr", "--sample", "2").returncode == 0
 
 
 def test_a_store_of_another_kind_is_refused(bench, eezarr, sites):

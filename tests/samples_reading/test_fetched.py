@@ -5,12 +5,10 @@ import pytest
 import xarray as xr
 import zarr
 
-from eezarr.emulator.thread import EmulatorThread
-from eezarr.emulator.world import SyntheticWorld
 from eezarr.outputs.batches import make_reader
 from eezarr.outputs.contactsheet import SheetOptions, write_contact_sheet
 from eezarr.store import holds_samples, open_samples
-from sampling import MIXED, Bench, on_mixed
+from sampling import MIXED, on_mixed
 
 JOB = f"""
 [image]
@@ -28,13 +26,6 @@ test = 0.3
 [mask]
 mode = "band"
 """
-
-
-@pytest.fixture
-def bench(tmp_path):
-    world = SyntheticWorld(under_mask="noise")
-    with EmulatorThread(world=world) as emulator:
-        yield Bench(folder=tmp_path, emulator=emulator, world=world)
 
 
 @pytest.mark.parametrize(

@@ -1,43 +1,14 @@
 """A real S3 API: moto's server on loopback, reached by the environment's usual variables."""
 
-import urllib.request
-
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
 
 from eezarr.errors import ForeignStore, StoreError
 from eezarr.store import open_store
 
-BUCKET = "pixels"
 
-
-@pytest.fixture(scope="module")
-def s3():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def output(s3, monkeypatch):
-    """A place in an empty bucket, and the environment that leads to it."""
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "made-up",
-        "AWS_SECRET_ACCESS_KEY": "made-up",
-        "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": s3,
-        "AWS_ALLOW_HTTP": "true",
-    }.items():
-        monkeypatch.setenv(name, value)
-    for path, method in (("moto-api/reset", "POST"), (BUCKET, "PUT")):
-        urllib.request.urlopen(urllib.request.Request(f"{s3}/{path}", method=method)).close()
-    return f"s3://{BUCKET}/out.zarr"
-
-
-def test_a_job_is_stored_left_and_resumed(bench, output):
+def test_a_job_is_stored_left_and_resumed(bench, bucket):
+    output = f"{bucket}/out.zarr"
     plan, stored = bench.plan(), [0, 2, 3]
     image = bench.pixels(plan)
     first = bench.sink(plan, output)
@@ -60,6 +31,6 @@ def test_a_job_is_stored_left_and_resumed(bench, output):
         bench.sink(bench.plan(shape=(300, 411)), output)
 
 
-def test_a_bucket_that_is_not_there_is_told(bench, output):
+def test_a_bucket_that_is_not_there_is_told(bench, bucket):
     with pytest.raises(StoreError, match="Cannot"):
-        bench.sink(bench.plan(), output.replace(BUCKET, "nothing"))
+        bench.sink(bench.plan(), f"{bucket}-that-is-not-there/out.zarr")

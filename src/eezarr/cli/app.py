@@ -188,14 +188,17 @@ def status(store: Store, as_json: AsJson = False) -> None:
 def verify(
     store: Store,
     sample: Annotated[
-        int, typer.Option("--sample", min=0, metavar="N", help="Ask the service for so many tiles again, and compare.")
+        int,
+        typer.Option(
+            "--sample", min=0, metavar="N", help="Ask the service for so many tiles or samples again, and compare."
+        ),
     ] = 0,
     project: Annotated[str | None, typer.Option("--project", help="The project that asks, for --sample.")] = None,
     api_url: Annotated[str | None, typer.Option("--api-url", help="The service, for --sample.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read every stored tile again and compare it with its checksum; exit code 1 if one differs."""
-    from eezarr.cli.looking import print_verification
+    """Read every stored tile or sample again and compare it with its checksum; exit code 5 if one differs."""
+    from eezarr.cli.verifying import print_verification
 
     print_verification(store, sample=sample, project=project, api_url=api_url, as_json=as_json)
 

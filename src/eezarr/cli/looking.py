@@ -1,4 +1,4 @@
-"""`eezarr status`, `verify` and `preview`: what a store holds."""
+"""`eezarr status` and `preview`: what a store holds."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from eezarr.api.comparing import compare_with_service
-from eezarr.errors import InvalidInput, StoreError
+from eezarr.errors import InvalidInput
 from eezarr.outputs.contactsheet import write_contact_sheet
 from eezarr.outputs.preview import default_bands, write_picture
 from eezarr.store import holds_samples, open_samples, open_store
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from eezarr.outputs.contactsheet import SheetOptions
 
-__all__ = ["print_status", "print_verification", "write_preview"]
+__all__ = ["print_status", "write_preview"]
 
 
 def print_status(store: str, *, as_json: bool) -> None:
@@ -61,43 +60,6 @@ def print_status(store: str, *, as_json: bool) -> None:
     if plan.steps is not None:
         rows.insert(5, ("times", f"{len(plan.steps)}, {plan.steps[0].time:%Y-%m-%d} to {plan.steps[-1].time:%Y-%m-%d}"))
     sys.stdout.write("".join(f"{name:<10} {value}\n" for name, value in rows))
-
-
-def print_verification(store: str, *, sample: int, project: str | None, api_url: str | None, as_json: bool) -> None:
-    """Compare every stored tile with its checksum, and some with the service; print those that differ.
-
-    Raises:
-        StoreError: If one differs, or the store cannot be read.
-    """
-    if holds_samples(store):
-        from eezarr.cli.sampling import print_samples_verification
-
-        print_samples_verification(store, sample=sample, as_json=as_json)
-        return
-    job = open_store(store)
-    altered = list(job.verify())
-    asked, other = compare_with_service(job, sample, project=project, api_url=api_url) if sample else ([], [])
-    if as_json:
-        facts = {"checked": job.stored_count, "altered": [tile.index for tile in altered]}
-        compared = {"compared": [tile.index for tile in asked], "different": [tile.index for tile in other]}
-        sys.stdout.write(json.dumps(facts | (compared if sample else {})) + "\n")
-    else:
-        sys.stdout.write("".join(f"altered: {tile}\n" for tile in altered))
-        sys.stdout.write("".join(f"the service answers other pixels now: {tile}\n" for tile in other))
-        sys.stdout.write(f"{job.stored_count} tiles checked, {len(altered)} altered\n")
-        if sample:
-            sys.stdout.write(f"{len(asked)} tiles asked for again, {len(other)} different\n")
-    if altered:
-        raise StoreError(
-            f"{len(altered)} tiles of {job.url} are not what was stored.",
-            hint="Run its job with --repair: it fetches these tiles again.",
-        )
-    if other:
-        raise StoreError(
-            f"{len(other)} of {len(asked)} tiles of {job.url} are not what the service answers.",
-            hint="The asset may have been replaced since, or what lies under masks is not steady (use a mask mode). "
-            "Run its job with --overwrite to fetch all anew.",
-        )
 
 
 def write_preview(store: str, picture: Path, options: SheetOptions) -> None:

@@ -1,4 +1,4 @@
-"""`eezarr samples`, and what `plan`, `status` and `verify` say of samples."""
+"""`eezarr samples`, and what `plan` and `status` say of samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from eezarr.api.jobs import MEGABYTE_S, REQUEST_S
 from eezarr.api.samplejobs import plan_samples_job, run_samples_job
 from eezarr.cli.fetching import run_to_report
-from eezarr.errors import InvalidInput, StoreError
+from eezarr.errors import InvalidInput
 from eezarr.store import open_samples, open_stored_samples
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eezarr.config import SamplesJob
     from eezarr.store import SamplesStore
 
-__all__ = ["print_samples_plan", "print_samples_status", "print_samples_verification", "run_samples"]
+__all__ = ["print_samples_plan", "print_samples_status", "run_samples"]
 
 _STORED, _UNAVAILABLE = 1, 2
 _GROUPS = 50
@@ -184,28 +184,3 @@ def _counts(samples: SamplesStore, name: str) -> dict[str, dict[str, int]]:
 def _listed(counts: dict[str, dict[str, int]]) -> str:
     told = [f"{value or 'none'} {own['stored']} of {own['total']}" for value, own in list(counts.items())[:_GROUPS]]
     return ", ".join(told) + (f" and {len(counts) - _GROUPS} more" if len(counts) > _GROUPS else "")
-
-
-def print_samples_verification(store: str, *, sample: int, as_json: bool) -> None:
-    """Compare every stored sample with its checksum; print those that differ.
-
-    Raises:
-        InvalidInput: If the service is to be asked: samples are compared with checksums only.
-        StoreError: If one differs, or the store cannot be read.
-    """
-    if sample:
-        raise InvalidInput(
-            "Samples are compared with their checksums, not with the service.", hint="Leave out --sample."
-        )
-    job = open_stored_samples(store)
-    altered = list(job.verify())
-    if as_json:
-        sys.stdout.write(json.dumps({"checked": job.stored_count, "altered": altered}) + "\n")
-    else:
-        sys.stdout.write("".join(f"altered: sample {index}\n" for index in altered))
-        sys.stdout.write(f"{job.stored_count} samples checked, {len(altered)} altered\n")
-    if altered:
-        raise StoreError(
-            f"{len(altered)} samples of {job.url} are not what was stored.",
-            hint="Run its job with --repair: it fetches these samples again.",
-        )

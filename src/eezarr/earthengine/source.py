@@ -17,10 +17,11 @@ from eezarr.errors import InvalidInput, TooHeavy
 from eezarr.plan import NO_MASKING, Band
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from eezarr.earthengine.client import EarthEngine, PreparedImage
-    from eezarr.plan import Masking, Plan, Tile
+    from eezarr.plan import Masking, Tile
+    from eezarr.plan.steps import Step
     from eezarr.protocols import Buffer, Pixels
 
 __all__ = ["PixelSource", "Subject", "SubjectLike", "described_subject"]
@@ -38,24 +39,31 @@ _KEPT = 16
 """Packed requests that are kept ready: more than the groups that the tiles in flight belong to, where all are whole."""
 
 
-def described_subject(described: Mapping[str, object], plan: Plan) -> Subject:
-    """Return what a plan reads from what its `describe` told: a store keeps that beside the plan.
+def described_subject(
+    described: Mapping[str, object], bands: Iterable[Band], steps: tuple[Step, ...] | None
+) -> Image | Cube:
+    """Return what is read from what its `describe` told: a store keeps that beside the plan.
+
+    Args:
+        described: What was told.
+        bands: The bands that are read.
+        steps: The time steps of a cube; None for an image.
 
     Raises:
         InvalidInput: If it tells of nothing that can be read.
     """
-    bands = tuple(band.name for band in plan.bands)
+    names = tuple(band.name for band in bands)
     asset, expression, collection = (described.get(key) for key in ("asset", "expression", "collection"))
     if isinstance(asset, str):
-        return Image.asset(asset, bands, "getPixels" if described.get("method") == "getPixels" else "computePixels")
+        return Image.asset(asset, names, "getPixels" if described.get("method") == "getPixels" else "computePixels")
     if isinstance(expression, str):
-        return Image.expression(expression, bands)
-    if not isinstance(collection, str) or plan.steps is None:
+        return Image.expression(expression, names)
+    if not isinstance(collection, str) or steps is None:
         raise InvalidInput("The store does not say what it was read from.", hint="Fetch it with this version.")
     return Cube(
         collection=collection,
-        steps=plan.steps,
-        bands=bands,
+        steps=steps,
+        bands=names,
         grouping=next(known for known in _GROUPINGS if known == described.get("group", "none")),
         reduction=next(known for known in _REDUCTIONS if known == described.get("reduce", "mosaic")),
         casts=_bands(described.get("cast")),

@@ -4,8 +4,9 @@ A plan is a value of columns: half a million samples are some dozens of megabyte
 A sample whose patch is more than one request may hold is still one tile: the engine asks for it in parts, which are put
 together in memory, so that every stored object has one writer.
 
-Law: the fingerprint covers all that is stored of a sample or changes a pixel: sites with all that is known of them, in
-stored order, splits, grids, image, bands, masking, steps, layout.
+Law: the lineage covers all that changes a pixel or its place: sites by name, place and date, in stored order, grids,
+image, bands, masking, steps, layout. The fingerprint covers what else is stored of a sample, too: its label, its split
+and the sites' other columns, which can change while the pixels stay.
 """
 
 from __future__ import annotations
@@ -212,18 +213,15 @@ class SamplePlan:
     @property
     def cut(self) -> str:
         """What marks count in."""
-        return f"samples {self.fingerprint}"
+        return f"samples {self.lineage}"
 
     @cached_property
-    def fingerprint(self) -> str:
-        """A hash of all that is stored of the samples, but for the pixels; 32 hexadecimal digits."""
-        splits = None if self.splits is None else [list(self.splits.names), _hash(self.splits.index)]
+    def lineage(self) -> str:
+        """A hash of all that pixels and their places depend on; 32 hexadecimal digits."""
         layout, masking = self.layout, self.masking
-        facts = [
+        return _digest(
             self.image_key,
             self.sites.digest(),
-            self._known(),
-            splits,
             _hash(self.rows),
             [list(self.grids.crs), _hash(self.grids.zone), _hash(self.grids.col), _hash(self.grids.row)],
             [float(step).hex() for step in self.grids.resolution],
@@ -233,8 +231,16 @@ class SamplePlan:
             [layout.per_shard, layout.compressor, layout.zarr_format],
             [masking.mode, [float(fill).hex() for fill in masking.fills], masking.is_shared],
             [self.has_time, None if self.steps is None else self.steps.digest()],
-        ]
-        return hashlib.sha256(json.dumps(facts, ensure_ascii=True).encode()).hexdigest()[:32]
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of all that is stored of the samples, but for the pixels; 32 hexadecimal digits."""
+        splits = None if self.splits is None else [list(self.splits.names), _hash(self.splits.index)]
+        facts = self.sites.attributes
+        columns = {"": facts.labels, **facts.properties}
+        known = [[name, str(None if column is None else column.tolist())] for name, column in columns.items()]
+        return _digest(self.lineage, facts.label_name, known, splits)
 
     def _fields(self, steps: range) -> tuple[Field, ...]:
         return fields_of(
@@ -245,14 +251,6 @@ class SamplePlan:
             masking=self.masking,
             target=self.target,
         )
-
-    def _known(self) -> str:
-        """A hash of the labels and properties."""
-        facts = self.sites.attributes
-        columns = {"": facts.labels, **facts.properties}
-        return hashlib.sha256(
-            json.dumps([[name, str(None if c is None else c.tolist())] for name, c in columns.items()]).encode()
-        ).hexdigest()
 
 
 def _check_bands(bands: tuple[Band, ...], masking: Masking) -> None:
@@ -274,3 +272,7 @@ def _check_bands(bands: tuple[Band, ...], masking: Masking) -> None:
 
 def _hash(column: NDArray[np.int64]) -> str:
     return hashlib.sha256(column.astype("<i8").tobytes()).hexdigest()
+
+
+def _digest(*facts: object) -> str:
+    return hashlib.sha256(json.dumps(facts, ensure_ascii=True).encode()).hexdigest()[:32]

@@ -22,12 +22,21 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import zarr
 
-    from eezarr.samples import SamplePlan
+    from eezarr.samples import SamplePlan, SampleSteps
     from eezarr.samples.sites import Column
     from eezarr.store.arrays import PixelArray
     from eezarr.store.metadata import JSON
 
-__all__ = ["COLUMN_NAMES", "NO_TIME", "PROPERTIES", "STATE_NAME", "make_columns"]
+__all__ = [
+    "COLUMN_NAMES",
+    "LABEL_NAMES",
+    "NO_TIME",
+    "PROPERTIES",
+    "STATE_NAME",
+    "coordinate_names",
+    "make_columns",
+    "make_labels",
+]
 
 STATE_NAME = "state"
 PROPERTIES = "properties"
@@ -39,43 +48,61 @@ COLUMN_NAMES = (
 )  # fmt: skip
 """All nodes that are no pixels."""
 
+LABEL_NAMES = ("label", "split", PROPERTIES)
+"""Those that pixels do not depend on."""
+
 _ROWS = 1 << 16
 """Rows of a chunk, where a column has several numbers a sample, and of what is held at a time."""
 _MAX_WHOLE = 2**53
 """Up to here float64 holds every whole number."""
 
 
-def make_columns(group: zarr.Group, plan: SamplePlan) -> tuple[str, ...]:
-    """Write the columns of a plan into a group that has none of them; return the names of those of one value each."""
-    facts, sites = plan.sites.attributes, plan.sites
-    lon_lat = sites.lon_lat()
+def coordinate_names(plan: SamplePlan) -> tuple[str, ...]:
+    """Return the names of the columns that say what a sample of a plan is, as the arrays' `coordinates` list them."""
+    facts = plan.sites.attributes
+    names: tuple[str, ...] = ("id", "site", "longitude", "latitude", "crs")
+    names += ("label",) if facts.labels is not None else ()
+    names += ("split",) if plan.splits is not None else ()
+    names += ("date",) if facts.dates is not None else ()
+    names += ("times",) if plan.has_time else ()
+    return (*names, "image_ids") if plan.steps is not None else names
+
+
+def make_columns(group: zarr.Group, plan: SamplePlan) -> None:
+    """Write the columns of a plan into a group that has none of them."""
+    facts = plan.sites.attributes
+    lon_lat = plan.sites.lon_lat()
     grids = plan.grids
-    columns: dict[str, tuple[npt.NDArray[np.generic], dict[str, JSON]]] = {
-        "id": (_texts(facts.ids), {"long_name": "name of the site"}),
-        "site": (plan.rows, {"long_name": "row of the sites table, from 0"}),
-        "longitude": (lon_lat[:, 0], {"standard_name": "longitude", "units": "degrees_east"}),
-        "latitude": (lon_lat[:, 1], {"standard_name": "latitude", "units": "degrees_north"}),
-        "crs": (_texts(np.array(grids.crs, dtype=object)[grids.zone]), {"long_name": "CRS of the patch"}),
-    }
-    if facts.labels is not None:
-        columns["label"] = (_plain(facts.labels), {"long_name": facts.label_name or "label"})
-    if plan.splits is not None:
-        names = np.array(plan.splits.names, dtype=object)
-        columns["split"] = (_texts(names[plan.splits.index]), {"long_name": "split of the dataset"})
+    _make(group, "id", _texts(facts.ids), {"long_name": "name of the site"})
+    _make(group, "site", plan.rows, {"long_name": "row of the sites table, from 0"})
+    _make(group, "longitude", lon_lat[:, 0], {"standard_name": "longitude", "units": "degrees_east"})
+    _make(group, "latitude", lon_lat[:, 1], {"standard_name": "latitude", "units": "degrees_north"})
+    crs = _texts(np.array(grids.crs, dtype=object)[grids.zone])
+    _make(group, "crs", crs, {"long_name": "CRS of the patch"})
     if facts.dates is not None:
-        columns["date"] = (milliseconds(facts.dates), _time("time of the site"))
-    for name, (values, attributes) in columns.items():
-        _make(group, name, values, attributes)
-    if plan.sites.attributes.properties:
-        group.create_group(PROPERTIES)
-    for name, values, told in _properties(plan):
-        _make(group, f"{PROPERTIES}/{name}", values, {"long_name": told})
+        _make(group, "date", milliseconds(facts.dates), _time("time of the site"))
+    make_labels(group, plan)
     _make(group, "band", _texts(np.array([band.name for band in plan.bands], dtype=object)), {}, axes=("band",))
     _make(group, STATE_NAME, _states(plan), _STATE)
     _make_transforms(group, plan)
     if plan.has_time:
         _make_times(group, plan)
-    return tuple(columns)
+    if plan.steps is not None:
+        _make_image_ids(group, plan, plan.steps)
+
+
+def make_labels(group: zarr.Group, plan: SamplePlan) -> None:
+    """Write the columns that no pixel depends on, `LABEL_NAMES`, into a group that has none of them."""
+    facts = plan.sites.attributes
+    if facts.labels is not None:
+        _make(group, "label", _plain(facts.labels), {"long_name": facts.label_name or "label"})
+    if plan.splits is not None:
+        names = np.array(plan.splits.names, dtype=object)
+        _make(group, "split", _texts(names[plan.splits.index]), {"long_name": "split of the dataset"})
+    if facts.properties:
+        group.create_group(PROPERTIES)
+    for name, values, told in _properties(plan):
+        _make(group, f"{PROPERTIES}/{name}", values, {"long_name": told})
 
 
 _STATE: dict[str, JSON] = {
@@ -101,20 +128,24 @@ def _make_transforms(group: zarr.Group, plan: SamplePlan) -> None:
 
 def _make_times(group: zarr.Group, plan: SamplePlan) -> None:
     assert plan.steps is not None, "time is of steps"
-    steps, shape = plan.steps, (len(plan), plan.step_count)
-    axes = ("sample", "time")
+    shape = (len(plan), plan.step_count)
     times = np.full(shape, NO_TIME, dtype=np.int64)
-    places = np.arange(shape[1]) < steps.counts[:, None]
-    times[places] = steps.times
-    _make(group, "times", times, _time("time of the image"), axes=axes)
-    told: dict[str, JSON] = {"long_name": "images of the time step, one a line"}
+    times[np.arange(shape[1]) < plan.steps.counts[:, None]] = plan.steps.times
+    _make(group, "times", times, _time("time of the image"), axes=("sample", "time"))
+
+
+def _make_image_ids(group: zarr.Group, plan: SamplePlan, steps: SampleSteps) -> None:
+    """Write which images each sample is of: by step where there is time, else all of them."""
+    axes = ("sample", "time") if plan.has_time else ("sample",)
+    told: dict[str, JSON] = {"long_name": f"images of the {'time step' if plan.has_time else 'sample'}, one a line"}
+    shape = (len(plan), steps.most)[: len(axes)]
     array = _create(group, "image_ids", shape=shape, dtype="str", attributes=told, axes=axes)
     for first in range(0, len(plan), _ROWS):
         rows = range(first, min(first + _ROWS, len(plan)))
-        texts = np.full((len(rows), shape[1]), "", dtype=np.dtypes.StringDType())
+        texts = np.full((len(rows), *shape[1:]), "", dtype=np.dtypes.StringDType())
         for row, sample in enumerate(rows):
             own = steps.texts(sample)
-            texts[row, : len(own)] = own
+            texts.reshape(len(rows), -1)[row, : len(own)] = own
         array[rows.start : rows.stop] = texts
 
 

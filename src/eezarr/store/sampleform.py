@@ -22,6 +22,7 @@ from eezarr.store.layout import MASK_NAME, STACKED_NAME, ArraySpec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eezarr.grid import Shape2D
     from eezarr.plan import Band, Field, Fill, Masking, Tile
     from eezarr.planes import Block
     from eezarr.samples import SampleLayout, SamplePlan
@@ -83,10 +84,21 @@ def sample_specs(form: SampleForm) -> tuple[ArraySpec, ...]:
     return tuple(specs)
 
 
-def blank_blocks(form: SampleForm, count: int) -> tuple[Block, ...]:
-    """Return room for so many samples of each array, filled with what stands where there are no pixels."""
+def blank_blocks(form: SampleForm, count: int, shape: Shape2D | None = None) -> tuple[Block, ...]:
+    """Return room for so many samples of each array, filled with what stands where there are no pixels.
+
+    Args:
+        form: What the arrays are like.
+        count: Samples.
+        shape: Pixels of each; None: those of a patch.
+    """
+    size = shape or form.layout.chunk
     return tuple(
-        np.full((count, *spec.chunk[1:]), form.fill if spec.name == STACKED_NAME else 0, np.dtype(spec.dtype))
+        np.full(
+            (count, *spec.chunk[1:-2], size.height, size.width),
+            form.fill if spec.name == STACKED_NAME else 0,
+            np.dtype(spec.dtype),
+        )
         for spec in sample_specs(form)
     )
 

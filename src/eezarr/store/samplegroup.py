@@ -20,6 +20,7 @@ from eezarr.store.arrays import quiet
 from eezarr.store.failures import storage_errors
 from eezarr.store.location import locate
 from eezarr.store.patches import PatchReader
+from eezarr.store.samplerelabelling import RELABELLING, require_labelled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,7 +128,7 @@ def open_sample_group(output: str | os.PathLike[str]) -> SampleGroup:
     Raises:
         InvalidInput: If the output is no path or URL that can be stored in.
         ForeignStore: If it is not a store of samples that eezarr made.
-        StoreError: If it does not exist or the storage fails.
+        StoreError: If it does not exist, its labels are being written anew, or the storage fails.
     """
     location = locate(output, read_only=True)
     group = _group(location)
@@ -136,6 +137,8 @@ def open_sample_group(output: str | os.PathLike[str]) -> SampleGroup:
             f"{location.url} holds no samples that eezarr stored.",
             hint="Check the path; `eezarr samples JOB` makes such a store.",
         )
+    facts = group.attrs.asdict()["eezarr"]
+    require_labelled(location.url, is_relabelling=isinstance(facts, dict) and bool(facts.get(RELABELLING)))
     return SampleGroup(location=location, group=group)
 
 

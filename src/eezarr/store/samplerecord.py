@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SamplesRecord", "read_samples_record", "write_samples_record"]
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,8 @@ class SamplesRecord:
     form: SampleForm
     fingerprint: str
     """The plan's."""
+    lineage: str
+    """The plan's, too: what pixels depend on."""
     wanted_count: int
     """Samples that have an image, and so are asked for."""
     provenance: str
@@ -54,6 +56,8 @@ class SamplesRecord:
     """Whether the arrays and columns are all there."""
     clears: tuple[str, ...] = ()
     """Names at the top of what was here before, which may be deleted; only while not ready."""
+    is_relabelling: bool = False
+    """Whether labels, splits and properties are being written anew; see `samplerelabelling`."""
 
     @property
     def tile_count(self) -> int:
@@ -63,7 +67,7 @@ class SamplesRecord:
     @property
     def cut(self) -> str:
         """What marks count in."""
-        return f"samples {self.fingerprint}"
+        return f"samples {self.lineage}"
 
 
 def read_samples_record(location: Location) -> SamplesRecord | None:
@@ -105,10 +109,12 @@ def _to_json(record: SamplesRecord) -> Document:
         "version": _VERSION,
         "kind": SAMPLES,
         "fingerprint": record.fingerprint,
+        "lineage": record.lineage,
         "wanted": record.wanted_count,
         "created": record.created.isoformat(),
         "is_ready": record.is_ready,
         "clears": list(record.clears),
+        "is_relabelling": record.is_relabelling,
         "provenance": cast("JSON", json.loads(record.provenance)),
         "form": {
             "count": form.count,
@@ -130,11 +136,13 @@ def _from_json(facts: Document) -> SamplesRecord:
     return SamplesRecord(
         form=_form(as_object(facts["form"])),
         fingerprint=as_text(facts["fingerprint"]),
+        lineage=as_text(facts["lineage"]),
         wanted_count=as_integer(facts["wanted"]),
         provenance=json.dumps(as_object(facts["provenance"])),
         created=datetime.fromisoformat(as_text(facts["created"])),
         is_ready=as_flag(facts["is_ready"]),
         clears=tuple(as_text(name) for name in as_array(facts["clears"])),
+        is_relabelling=as_flag(facts["is_relabelling"]),
     )
 
 

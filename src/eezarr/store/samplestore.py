@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import zarr
 
-from eezarr.errors import ForeignStore
+from eezarr.errors import ForeignStore, InvalidInput
 from eezarr.store.arrays import compressor_of, consolidate, quiet
 from eezarr.store.clearing import START_AGAIN, clear, clearable, image_text
 from eezarr.store.failures import storage_errors
 from eezarr.store.layout import MASK_NAME, STACKED_NAME
 from eezarr.store.leftovers import sweep_leftovers
 from eezarr.store.metadata import encoded_fill, stored_fill
-from eezarr.store.samplecolumns import COLUMN_NAMES, PROPERTIES, make_columns
+from eezarr.store.samplecolumns import COLUMN_NAMES, PROPERTIES, coordinate_names, make_columns
 from eezarr.store.sampleform import TARGET_NAME, form_of, sample_specs
 from eezarr.store.samplerecord import SamplesRecord, read_samples_record, write_samples_record
+from eezarr.store.samplerelabelling import relabel
 from eezarr.store.tuning import tuned_zarr
 
 if TYPE_CHECKING:
@@ -51,23 +52,24 @@ def make_sample_store(
         StoreError: If the storage fails.
     """
     form = form_of(plan)
+    if location.commits is not None and plan.layout.zarr_format == 2:
+        raise InvalidInput("Icechunk holds Zarr format 3 only.", hint="Set format = 3, or choose a plain store.")
     found = _read(location, overwrite=overwrite)
     if found is not None and not overwrite:
-        if found.fingerprint != plan.fingerprint:
+        if found.lineage != plan.lineage:
             raise ForeignStore(
                 f"{location.url} holds other samples ({found.fingerprint}, not {plan.fingerprint}): sites, grids, "
-                "images, bands, splits or layout differ.",
+                "images, bands, masks or layout differ.",
                 hint=START_AGAIN,
             )
         if found.is_ready:
             names = [*(spec.name for spec in sample_specs(form)), *COLUMN_NAMES]
             sweep_leftovers(location, [name for name in names if name != PROPERTIES])
-            # The same record again: what may not be written is known before the first pixel is asked for.
-            write_samples_record(location, found)
-            return found
+            return _labelled(plan, location, found, image_text(image_info))
     record = SamplesRecord(
         form=form,
         fingerprint=plan.fingerprint,
+        lineage=plan.lineage,
         wanted_count=plan.wanted_count,
         provenance=json.dumps(_provenance(plan, image_text(image_info), now)),
         created=now,
@@ -81,6 +83,18 @@ def make_sample_store(
     ready = dataclasses.replace(record, is_ready=True, clears=())
     write_samples_record(location, ready)
     return ready
+
+
+def _labelled(plan: SamplePlan, location: Location, found: SamplesRecord, image: str) -> SamplesRecord:
+    """The record of a store that has a plan's pixels, once it has the plan's labels, too."""
+    if found.fingerprint == plan.fingerprint and not found.is_relabelling:
+        # The same record again: what may not be written is known before the first pixel is asked for.
+        write_samples_record(location, found)
+        return found
+    facts = json.dumps(_provenance(plan, image, found.created))
+    record = dataclasses.replace(found, fingerprint=plan.fingerprint, provenance=facts, is_relabelling=False)
+    relabel(location, plan, found=found, record=record, provenance=samples_provenance(record))
+    return record
 
 
 def samples_provenance(record: SamplesRecord, *, completed: datetime | None = None) -> dict[str, JSON]:
@@ -133,11 +147,9 @@ def _make_group(location: Location, plan: SamplePlan, form: SampleForm, provenan
         group = zarr.create_group(
             location.store, attributes=attributes, zarr_format=form.layout.zarr_format, overwrite=False
         )
-        known = make_columns(group, plan)
-        if form.steps is not None:
-            known = (*known, "times", "image_ids")
+        make_columns(group, plan)
         for spec in sample_specs(form):
-            _make_array(group, form, spec, known)
+            _make_array(group, form, spec, coordinate_names(plan))
 
 
 def _make_array(group: zarr.Group, form: SampleForm, spec: ArraySpec, known: tuple[str, ...]) -> None:

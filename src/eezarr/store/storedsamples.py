@@ -10,19 +10,26 @@ import numpy as np
 from zarr.errors import BaseZarrError
 
 from eezarr.errors import ForeignStore, StoreError
+from eezarr.planes import unpack
 from eezarr.store.arrays import open_arrays
 from eezarr.store.failures import storage_errors
 from eezarr.store.location import locate
 from eezarr.store.marks import Marks
 from eezarr.store.planar import checksum
-from eezarr.store.sampleform import sample_specs
+from eezarr.store.sampleform import blank_blocks, sample_specs, slot_parts
+from eezarr.store.sampleplan import plan_of_samples
 from eezarr.store.samplerecord import read_samples_record
+from eezarr.store.samplerelabelling import require_labelled
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
+    from eezarr.plan import Tile
+    from eezarr.planes import Block
+    from eezarr.protocols import Pixels
+    from eezarr.samples import SamplePlan
     from eezarr.store.arrays import PixelArray
     from eezarr.store.location import Location
     from eezarr.store.metadata import JSON
@@ -58,6 +65,12 @@ class StoredSamples:
         """What the group's attribute `eezarr` said when the store was made."""
         told: dict[str, JSON] = json.loads(self._record.provenance)
         return told
+
+    @property
+    def image(self) -> dict[str, JSON]:
+        """What was read, as the job described it."""
+        described = self.provenance.get("image")
+        return described if isinstance(described, dict) else {}
 
     @property
     def fingerprint(self) -> str:
@@ -98,10 +111,58 @@ class StoredSamples:
             with storage_errors(self.url, f"read sample {index}"):
                 parts = [np.ascontiguousarray(array[index : index + 1]) for array in self._arrays]
         except StoreError as error:
-            if isinstance(error.__cause__, (RuntimeError, ValueError, BaseZarrError)):
+            if _is_damage(error):
                 return False
             raise
         return checksum(parts) == self._marks.checksum(index)
+
+    def plan_of(self, samples: Sequence[int]) -> SamplePlan:
+        """Return a plan of some samples, from what the store says of each; its sample 0 is the first of them.
+
+        Args:
+            samples: Positions, ascending; one at least.
+
+        Raises:
+            StoreError: If the store does not say what a sample is, or the storage fails.
+        """
+        image = self.image
+        return plan_of_samples(
+            self._location, self.form, samples, image_key=json.dumps(image), has_own_images="collection" in image
+        )
+
+    def differing(self, sample: int, part: Tile, pixels: Pixels) -> tuple[str, ...]:
+        """Return the names of the arrays in which a sample is not what a source answers, bit by bit.
+
+        Args:
+            sample: Position in the store.
+            part: What the source was asked for: the sample, or a part of it.
+            pixels: The source's answer.
+
+        Raises:
+            StoreError: If the storage fails; a damaged object is not a failure but an answer: its array differs.
+        """
+        parts = slot_parts(self.form, blank_blocks(self.form, 1, part.window.shape), 0, part)
+        # Labels come with the first step alone.
+        unpack(part, pixels, [(fields, answer) for fields, answer in parts if fields])
+        specs = sample_specs(self.form)
+        return tuple(
+            spec.name
+            for array, spec, (fields, answer) in zip(self._arrays, specs, parts, strict=True)
+            if fields and not self._holds(array, sample, part, answer, has_time="time" in spec.dimensions)
+        )
+
+    def _holds(self, array: PixelArray, sample: int, part: Tile, answer: Block, *, has_time: bool) -> bool:
+        """Whether an array has these bytes for a part of a sample."""
+        steps = (slice(part.steps.start, part.steps.stop),) if has_time else ()
+        place = (sample, *steps, ..., part.window.rows, part.window.cols)
+        try:
+            with storage_errors(self.url, f"read sample {sample}"):
+                stored = np.asarray(array[place])
+        except StoreError as error:
+            if _is_damage(error):
+                return False
+            raise
+        return stored.tobytes() == answer.tobytes()
 
     def verify(self, indices: Iterable[int] | None = None) -> Iterator[int]:
         """Yield the stored samples that are not whole, one in memory at a time.
@@ -115,13 +176,17 @@ class StoredSamples:
         return (index for index in (self.stored() if indices is None else indices) if not self.is_whole(index))
 
 
+def _is_damage(error: StoreError) -> bool:
+    return isinstance(error.__cause__, (RuntimeError, ValueError, BaseZarrError))
+
+
 def open_stored_samples(output: str | os.PathLike[str]) -> StoredSamples:
     """Open the samples of a running, broken or completed job, read-only.
 
     Raises:
         InvalidInput: If the output is no path or URL that can be stored in.
         ForeignStore: If it is not a store of samples that eezarr made.
-        StoreError: If it does not exist or the storage fails.
+        StoreError: If it does not exist, its labels are being written anew, or the storage fails.
     """
     location = locate(output, read_only=True)
     record = read_samples_record(location)
@@ -130,6 +195,7 @@ def open_stored_samples(output: str | os.PathLike[str]) -> StoredSamples:
             f"{location.url} holds no samples that eezarr stored.",
             hint="Check the path; if `eezarr samples` was just broken off, run it again.",
         )
+    require_labelled(location.url, is_relabelling=record.is_relabelling)
     return StoredSamples(
         location=location,
         record=record,

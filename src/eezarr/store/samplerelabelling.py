@@ -1,0 +1,82 @@
+"""Labels, splits and other columns of stored samples, written anew: no pixel depends on them.
+
+Law: the record says that it has begun before anything is changed, and the group's attributes say so to readers, which
+refuse the store until it has ended; statistics, being of the training split, are withdrawn. What a crash leaves behind,
+the next run of a job of the same pixels writes again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import zarr
+
+from eezarr.errors import StoreError
+from eezarr.store.arrays import consolidate, quiet
+from eezarr.store.failures import storage_errors
+from eezarr.store.samplecolumns import LABEL_NAMES, coordinate_names, make_labels
+from eezarr.store.sampleform import sample_specs
+from eezarr.store.samplerecord import write_samples_record
+from eezarr.store.tuning import tuned_zarr
+
+if TYPE_CHECKING:
+    from eezarr.samples import SamplePlan
+    from eezarr.store.location import Location
+    from eezarr.store.metadata import JSON
+    from eezarr.store.samplerecord import SamplesRecord
+
+__all__ = ["RELABELLING", "relabel", "require_labelled"]
+
+RELABELLING = "relabelling"
+"""What the attribute `eezarr` has while the columns are written."""
+
+
+def relabel(
+    location: Location,
+    plan: SamplePlan,
+    *,
+    found: SamplesRecord,
+    record: SamplesRecord,
+    provenance: dict[str, JSON],
+) -> None:
+    """Write a plan's labels, splits and properties in place of those that are there.
+
+    Args:
+        location: The store.
+        plan: Of the lineage of what is stored.
+        found: The store's record.
+        record: What it becomes.
+        provenance: What the attribute `eezarr` becomes.
+
+    Raises:
+        StoreError: If the storage fails; the next run begins again.
+    """
+    write_samples_record(location, dataclasses.replace(found, is_relabelling=True))
+    with storage_errors(location.url, "write the labels anew"), tuned_zarr(), quiet():
+        group = zarr.open_group(location.store, mode="r+", use_consolidated=False)
+        told = group.attrs.asdict()
+        told.pop("statistics", None)
+        group.attrs.put({**told, "eezarr": {**provenance, RELABELLING: True}})
+        consolidate(location)
+        for name in LABEL_NAMES:
+            location.remove_below(name)
+        make_labels(group, plan)
+        for spec in sample_specs(record.form):
+            group[spec.name].attrs["coordinates"] = " ".join(coordinate_names(plan))
+        group.attrs["eezarr"] = provenance
+        consolidate(location)
+    write_samples_record(location, record)
+
+
+def require_labelled(url: str, *, is_relabelling: bool) -> None:
+    """Check that a store's labels are not being written, as its record or attributes say.
+
+    Raises:
+        StoreError: If they are.
+    """
+    if is_relabelling:
+        raise StoreError(
+            f"The labels and splits of {url} are being written anew, or that was broken off.",
+            hint="Run its job again: it goes on from there.",
+        )
