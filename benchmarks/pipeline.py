@@ -3,26 +3,34 @@
     python -m benchmarks.pipeline [--runs 5] [--tiny]
 
 Whole processes, in turns, against a service that replays (see `replay`). CPU seconds a gigabyte are stated twice: of
-the whole process, and of a gigabyte more, which is what a large job takes: the difference between this region and one
-of a single small tile, over the difference of their bytes. Ratios of CPU are of the second, turn by turn.
+the whole process, and of a gigabyte more: the difference between this region and one of a single small tile, over the
+difference of their bytes. Ratios of CPU are of the second, turn by turn.
+
+Beside the stages, which work in memory that they hold already, stands what a gigabyte more takes of a large job: the
+difference between two large regions, both of which fill the memory budget.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks.findings import Finding, Scale, Section, Table, at_least, at_most, run_alone
-from benchmarks.measure import interleaved
+from benchmarks.measure import interleaved, run_process, scratch_folder
 from benchmarks.scenes import Region
 from benchmarks.service import replaying
-from benchmarks.stages import Stages, measure_stages
-from benchmarks.ways import Run, installed_ways, run_way
+from benchmarks.stages import measure_stages
+from benchmarks.stored import require_periodic
+from benchmarks.ways import Run, installed_ways, job_text, run_way
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from benchmarks.measure import Usage
+    from benchmarks.service import Service, Stats
 
 __all__ = ["Comparison", "compare", "measure"]
 
@@ -30,6 +38,9 @@ SMALL_SIDE = 64
 """Pixels of the region whose cost is starting."""
 
 _ALL = ("eezarr", "threads", "xee", "geedim")
+_LARGE = {4: (24576, 32768), 12: (12288, 20480)}
+"""Sides of two regions by bands: gigabytes, but not so many that the disk is what is measured."""
+
 _BOUNDS = {"threads": 0.15, "xee": 0.08, "geedim": 1.0}
 """The most CPU that ours should take of each peer's."""
 
@@ -100,16 +111,16 @@ def measure(scale: Scale) -> Section:
     for bands, side in ((4, 512),) if scale.is_tiny else ((4, 8192), (12, 5120)):
         region = Region(side=side, band_count=bands)
         plain = compare(region, ("eezarr", "threads") if scale.is_tiny else _ALL, scale)
-        stages = measure_stages(bands, scale)
-        findings += _plain_findings(plain, stages)
+        large, large_table = _large(bands, (512, 1024) if scale.is_tiny else _LARGE[bands], scale)
+        findings += [*large, *_plain_findings(plain)]
         packed = compare(region, ("eezarr, gzip", "threads"), scale, is_gzip=True)
         ratio = packed.cpu_ratio("eezarr, gzip", "threads")
         findings.append(at_most(f"{bands} bands, gzip forced: CPU over the threads script's", ratio, 0.35, "x"))
-        tables += [plain.table(), packed.table()]
+        tables += [large_table, plain.table(), packed.table()]
     return Section(
         title="The whole pipeline",
         note="Whole processes into a Zarr on disk, no latency, the service replays from memory on the same cores. "
-        "The first table of each number of bands is with identity bodies, the second with gzip.",
+        "The second table of each number of bands is with identity bodies, the third with gzip.",
         findings=tuple(findings),
         tables=tuple(tables),
     )
@@ -131,13 +142,54 @@ def compare(region: Region, names: tuple[str, ...], scale: Scale, *, is_gzip: bo
     return Comparison(region=region, small=small, runs=runs, starts=starts)
 
 
-def _plain_findings(plain: Comparison, stages: Stages) -> list[Finding]:
-    bands = f"{plain.region.band_count} bands"
-    over_stages = plain.further_cpu_s_per_gb("eezarr") / stages.plain_sum
+def _large(bands: int, sides: tuple[int, int], scale: Scale) -> tuple[list[Finding], Table]:
+    """Run ours for two large regions in turns, the pixels of a period again and again."""
+    regions = [Region(side=side, band_count=bands) for side in sides]
+    runs: dict[int, list[tuple[Usage, Stats]]] = {side: [] for side in sides}
+    with replaying(is_periodic=True) as service:
+        for turn in range(scale.runs + 1):
+            for region in regions:
+                run = _run_periodic(region, service)
+                if turn:  # the first fills the service's memory
+                    runs[region.side].append(run)
+    near, far = ([usage.cpu_s for usage, _ in runs[side]] for side in sides)
+    more_gb = (regions[1].pixel_bytes - regions[0].pixel_bytes) / 1e9
+    further = median((b - a) / more_gb for a, b in zip(near, far, strict=True))
+    busy = median(stats.busy_share(usage) for usage, stats in runs[sides[1]])
+    rows = tuple(
+        (
+            f"{region.pixel_bytes / 1e9:.2f}",
+            f"{median(usage.wall_s for usage, _ in runs[region.side]):.2f}",
+            f"{median(usage.cpu_s for usage, _ in runs[region.side]) / (region.pixel_bytes / 1e9):.2f}",
+            f"{median(usage.peak_bytes for usage, _ in runs[region.side]) / 1e6:.0f}",
+            f"{runs[region.side][0][1].pixel_requests}",
+        )
+        for region in regions
+    )
     findings = [
-        at_most(f"{bands}: CPU over the sum of its stages", over_stages, 1.3, "x"),
-        at_least(f"{bands}: cores busy", plain.busy_share("eezarr"), 0.9),
+        at_most(
+            f"{bands} bands: CPU over the sum of its stages", further / measure_stages(bands, scale).plain_sum, 1.3, "x"
+        ),
+        at_least(f"{bands} bands: cores busy", busy, 0.9),
     ]
+    columns = (f"{bands} bands, ours; {further:.2f} CPU s for a GB more", "wall s", "CPU s/GB", "peak MB", "requests")
+    return findings, Table(columns=columns, rows=rows)
+
+
+def _run_periodic(region: Region, service: Service) -> tuple[Usage, Stats]:
+    with scratch_folder() as folder:
+        (folder / "job.toml").write_text(job_text(region), encoding="utf-8")
+        service.reset()
+        command = [sys.executable, "-m", "eezarr", "fetch", "job.toml", "--quiet", "--api-url", service.url]
+        usage = run_process(command, folder)
+        stats = service.stats()
+        require_periodic(folder / "out.zarr", region)
+    return usage, stats
+
+
+def _plain_findings(plain: Comparison) -> list[Finding]:
+    bands = f"{plain.region.band_count} bands"
+    findings: list[Finding] = []
     for peer, bound in _BOUNDS.items():
         if peer in plain.runs:
             findings += [
