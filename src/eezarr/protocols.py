@@ -38,7 +38,7 @@ class Sink(Protocol):
         """Store a tile's pixels, then note it as stored; on return the pixels may be overwritten.
 
         Raises:
-            StoreError: If the tile cannot be stored; it is not noted then.
+            StoreError: If the tile cannot be stored, which is not noted then, or what is made of stored tiles cannot.
         """
         ...
 

@@ -90,7 +90,7 @@ class Client(Service):
         Args:
             image: What is read: an `Image`, `Image.collection(...)` or an `ee.Image`.
             grid: Its pixels.
-            tile: Height and width of a tile in pixels; None chooses as large as legal.
+            tile: Height and width of a tile in pixels; None chooses what is expected to be done first.
             mask: What becomes of masked pixels; None: what the service answers for them.
 
         Raises:

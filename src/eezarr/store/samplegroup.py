@@ -103,7 +103,10 @@ class SampleGroup:
         except ImportError as error:
             raise InvalidInput("xarray is not installed.", hint='pip install "eezarr[xarray]"') from error
         with storage_errors(self.location.url, "open the samples"), quiet():
-            dataset: xr.Dataset = xr.open_zarr(self.location.store, chunks=None)
+            # Icechunk has no consolidated metadata, of which xarray would warn.
+            store = self.location.store
+            is_consolidated = None if store.supports_consolidated_metadata else False
+            dataset: xr.Dataset = xr.open_zarr(store, chunks=None, consolidated=is_consolidated)
         if chunks is None:
             return dataset
         # The columns are stored whole, and small.
