@@ -61,9 +61,9 @@ class Section:
     findings: tuple[Finding, ...] = ()
     tables: tuple[Table, ...] = ()
 
-    def to_markdown(self) -> str:
-        """Return the section as Markdown."""
-        parts = [f"## {self.title}", self.note]
+    def to_markdown(self, turn: str = "") -> str:
+        """Return the section as Markdown, with when and how it was found, if that is said."""
+        parts = [f"## {self.title}", f"{self.note} {turn}".rstrip()]
         if self.findings:
             parts.append(_markdown(_findings_table(self.findings)))
         parts += [_markdown(table) for table in self.tables]
