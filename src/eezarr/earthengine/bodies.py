@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import aiohttp
 
+from eezarr.earthengine.direct import receive_directly
 from eezarr.errors import BadBody, Unreachable
 
 if TYPE_CHECKING:
@@ -69,11 +70,18 @@ async def receive_into(response: aiohttp.ClientResponse, view: memoryview, *, is
         TimeoutError: If it stalls.
     """
 
+
     def put(start: int, part: bytes) -> None:
         view[start : start + len(part)] = part
 
-    receive = _receive_gzip if is_gzip else _receive
-    return await receive(response, put, capacity=len(view), stall_s=stall_s)
+    if is_gzip:
+        return await _receive_gzip(response, put, capacity=len(view), stall_s=stall_s)
+    if response.content_length is not None:
+        _check_stated(response.content_length, len(view))
+        size = await receive_directly(response, view[: response.content_length], stall_s=stall_s)
+        if size is not None:
+            return size
+    return await _receive(response, put, capacity=len(view), stall_s=stall_s)
 
 
 async def receive_bytes(response: aiohttp.ClientResponse, *, max_bytes: int, is_gzip: bool, stall_s: float) -> bytes:
@@ -104,8 +112,7 @@ async def receive_prefix(response: aiohttp.ClientResponse, *, max_bytes: int, st
 
 
 async def _receive(response: aiohttp.ClientResponse, put: _Put, *, capacity: int, stall_s: float) -> int:
-    if (response.content_length or 0) > capacity:
-        raise _too_long(response.content_length, capacity)
+    _check_stated(response.content_length or 0, capacity)
     received = 0
     while piece := await next_piece(response, stall_s=stall_s):
         if received + len(piece) > capacity:
@@ -183,6 +190,11 @@ class _Inflater:
         if not self._stream.eof:
             raise Unreachable("The gzip body was cut short.", hint=_HINT)
         return self._size
+
+
+def _check_stated(length: int, capacity: int) -> None:
+    if length > capacity:
+        raise _too_long(length, capacity)
 
 
 def _too_long(length: int | None, capacity: int) -> BadBody:

@@ -105,9 +105,8 @@ class Session:
                     headers=self._headers(call, token),
                     allow_redirects=False,
                     proxy=self.address.proxy,
-                    timeout=aiohttp.ClientTimeout(
-                        total=None, sock_connect=self.timeouts.connect_s, sock_read=silence_s
-                    ),
+                    # No `sock_read`: silence is bounded here until the head has come, and where the body is read.
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeouts.connect_s),
                 )
         self.has_answered = True
         return response
