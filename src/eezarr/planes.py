@@ -23,8 +23,10 @@ __all__ = ["Block", "unpack"]
 Block: TypeAlias = "npt.NDArray[np.generic]"
 """Planes of one type, (…, height, width): the leading axes hold fields, in C order."""
 
-_BLOCK_BYTES = 512 << 10
-"""Of source pixels: 256-512 KiB is best, 32 KiB is slower than no blocks at all (measured)."""
+_BLOCK_BYTES = 256 << 10
+"""Of source pixels: 128-256 KiB is best, 32 KiB is slower than no blocks at all (measured)."""
+
+_ALL = slice(None)
 
 
 class _Plane(NamedTuple):
@@ -39,28 +41,35 @@ class _Plane(NamedTuple):
     """The field that says which pixels those are; None where the service has put the fill in."""
 
 
-def unpack(tile: Tile, pixels: Pixels, into: Sequence[tuple[Sequence[Field], Block]]) -> None:
+def unpack(
+    tile: Tile,
+    pixels: Pixels,
+    into: Sequence[tuple[Sequence[Field], Block]],
+    part: tuple[slice, slice] = (_ALL, _ALL),
+) -> None:
     """Copy an answer's fields into planes; put in the fills that are ours to put in, and mask what is clipped.
 
     Args:
         tile: What was asked for.
         pixels: (height, width) structured, as `protocols.Pixels`.
         into: Blocks, each with the fields that its planes are for, in order; fields that are in none are left out.
+        part: The rows and columns of the tile that the planes are of.
     """
+    pixels = pixels[part]
     height, width = pixels.shape
     planes = list(_planes(tile, into))
-    is_outside = None if tile.clip is None else ~tile.clip.inside(tile.window)
+    is_outside = None if tile.clip is None else ~tile.clip.inside(tile.window)[part]
     step = max(1, _BLOCK_BYTES // (width * pixels.dtype.itemsize))
     for row in range(0, height, step):
         rows = slice(row, row + step)
         block = pixels[rows]
         for plane in planes:
-            part = plane.into[rows]
-            part[...] = block[plane.name]
+            piece = plane.into[rows]
+            piece[...] = block[plane.name]
             if plane.own_mask is not None:
-                np.copyto(part, plane.fill, where=block[plane.own_mask] == 0)
+                np.copyto(piece, plane.fill, where=block[plane.own_mask] == 0)
             if is_outside is not None:
-                np.copyto(part, plane.fill, where=is_outside[rows])
+                np.copyto(piece, plane.fill, where=is_outside[rows])
 
 
 def _planes(tile: Tile, into: Sequence[tuple[Sequence[Field], Block]]) -> Iterator[_Plane]:

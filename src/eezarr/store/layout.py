@@ -8,7 +8,7 @@ without an error.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from eezarr.errors import InvalidInput, StoreError
@@ -66,6 +66,11 @@ class Target:
     """The part of the array."""
     fields: tuple[Field, ...]
     """What the planes of the window are, in C order of its leading axes."""
+
+    def of_cell(self, rows: slice, cols: slice) -> Target:
+        """Return the part of the window in a cell, whose rows and columns count from the window's own."""
+        inner = tuple(slice(w.start + p.start, w.start + p.stop) for w, p in zip(self.window[-2:], (rows, cols), strict=True))
+        return replace(self, window=(*self.window[:-2], *inner))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -1,13 +1,14 @@
 """The planes of a tile in reused memory, and their checksum.
 
-A tile's blocks lie one after the other, little-endian, each in C order, as the store's arrays take them; that is the
-order of the checksum.
+A tile is worked on cell by cell, a cell being a chunk's rows and columns with all bands and time steps: what is taken
+apart is checked and encoded while it is still in the processor's cache. That is the order of the checksum, too.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from contextlib import contextmanager
+from itertools import product
 from typing import TYPE_CHECKING
 
 import google_crc32c
@@ -16,11 +17,12 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from eezarr.grid import Shape2D
     from eezarr.planes import Block
     from eezarr.protocols import Buffer
     from eezarr.store.layout import Target
 
-__all__ = ["ScratchPool", "blocks", "checksum"]
+__all__ = ["ScratchPool", "blocks", "cells", "checksum", "tile_checksum"]
 
 
 class ScratchPool:
@@ -62,9 +64,22 @@ def blocks(places: Sequence[Target], buffer: Buffer) -> list[Block]:
     return views
 
 
-def checksum(parts: Sequence[Block]) -> int:
-    """Return the CRC32C of C-contiguous little-endian blocks, one after the other."""
-    crc = 0
+def cells(tile: Shape2D, chunk: Shape2D) -> Iterator[tuple[slice, slice]]:
+    """Yield the rows and columns of each cell of a tile that begins where a chunk does."""
+    for row, col in product(range(0, tile.height, chunk.height), range(0, tile.width, chunk.width)):
+        yield slice(row, min(row + chunk.height, tile.height)), slice(col, min(col + chunk.width, tile.width))
+
+
+def checksum(parts: Sequence[Block], crc: int = 0) -> int:
+    """Return the CRC32C of little-endian blocks, one after the other, each in C order; `crc` is that of what was before."""
     for part in parts:
-        crc = int(google_crc32c.extend(crc, part))
+        crc = int(google_crc32c.extend(crc, np.ascontiguousarray(part)))
+    return crc
+
+
+def tile_checksum(parts: Sequence[Block], tile: Shape2D, chunk: Shape2D) -> int:
+    """Return the checksum of a tile's blocks: that of its cells' blocks, cell by cell."""
+    crc = 0
+    for rows, cols in cells(tile, chunk):
+        crc = checksum([part[..., rows, cols] for part in parts], crc)
     return crc

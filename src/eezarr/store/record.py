@@ -40,7 +40,8 @@ OWN_PREFIX = ".eezarr"
 """The key prefix of all that is ours and no pixel."""
 
 RECORD_KEY = f"{OWN_PREFIX}/job.json"
-_VERSION = 1
+_VERSION = 2
+"""Raised where marks or what else lies beside the pixels mean another thing; 2: checksums go cell by cell."""
 
 SAMPLES = "samples"
 """The kind of a record that is of samples (see `samplerecord`); of pixels on one grid it has none."""

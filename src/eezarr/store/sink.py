@@ -6,6 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Self
 
 from eezarr.errors import InvalidInput, StoreError
+from eezarr.grid import Shape2D
 from eezarr.plan import record_dtype
 from eezarr.planes import unpack
 from eezarr.store.arrays import open_arrays, replace_attributes
@@ -16,7 +17,7 @@ from eezarr.store.layout import array_specs, check_ownership, targets
 from eezarr.store.levels import distrust, withdraw
 from eezarr.store.location import locate
 from eezarr.store.marks import Marks
-from eezarr.store.planar import ScratchPool, blocks, checksum
+from eezarr.store.planar import ScratchPool, blocks, cells, checksum, tile_checksum
 from eezarr.store.pyramid import Pyramid
 from eezarr.store.record import read_record
 from eezarr.store.stages import Stage
@@ -24,14 +25,14 @@ from eezarr.store.stored import StoredJob
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from eezarr.plan import Plan, Tile, Tiling
-    from eezarr.protocols import Pixels
+    from eezarr.protocols import Buffer, Pixels
     from eezarr.store.arrays import PixelArray
     from eezarr.store.halving import Resampling
-    from eezarr.store.layout import ArraySpec
+    from eezarr.store.layout import ArraySpec, Target
     from eezarr.store.location import Location
     from eezarr.store.record import JobRecord
 
@@ -56,7 +57,8 @@ def recorded_tiling(output: str | os.PathLike[str]) -> tuple[str, Tiling] | None
 class ZarrSink:
     """Keeps a plan's pixels in a Zarr group; made by `create`. Thread-safe.
 
-    Memory: one buffer of the largest tile for each thread that writes at the same time, beside what Zarr encodes.
+    Memory: one buffer of a chunk with all bands and time steps of a request for each thread that writes at the same
+    time; where Zarr has to write, one of the largest tile, beside what it encodes.
     """
 
     def __init__(
@@ -74,8 +76,9 @@ class ZarrSink:
         self._arrays = arrays
         self._marks = marks
         self._pyramid: Pyramid | None = None
-        self._writers = [chunk_writer(array, location, record.plan.layout.compressor) for array in arrays]
-        self._scratch = ScratchPool(record.plan.tile_bytes, is_reusing=not location.keeps_buffers)
+        found = [chunk_writer(array, location, record.plan.layout.compressor) for array in arrays]
+        self._writers = [writer for writer in found if writer is not None]
+        self._scratch = ScratchPool(self._scratch_bytes(), is_reusing=not location.keeps_buffers)
 
     @classmethod
     def create(
@@ -159,19 +162,11 @@ class ZarrSink:
         for place in places:
             check_ownership(self._specs[place.array], tile, place.window)
         _check_pixels(tile, pixels)
-        with self._scratch.borrow() as buffer:
-            parts = blocks(places, buffer)
-            unpack(tile, pixels, [(place.fields, part) for place, part in zip(places, parts, strict=True)])
-            crc = checksum(parts)
-            with self._location.writing():
-                with storage_errors(self._location.url, f"write {tile}"):
-                    for place, part in zip(places, parts, strict=True):
-                        writer = self._writers[place.array]
-                        if writer is None:
-                            self._arrays[place.array][place.window] = part
-                        else:
-                            writer.write(place.window, part)
-                self._marks.mark(tile.index, crc)
+        with self._scratch.borrow() as buffer, self._location.writing():
+            with storage_errors(self._location.url, f"write {tile}"):
+                keep = self._keep_cells if self._writers else self._keep_whole
+                crc = keep(tile, pixels, places, buffer)
+            self._marks.mark(tile.index, crc)
         if self._pyramid is not None:
             with self._location.writing():
                 self._pyramid.on_stored(tile.index)
@@ -228,6 +223,33 @@ class ZarrSink:
                 if pyramid is not None:
                     pyramid.complete()
         return is_complete
+
+    def _keep_cells(self, tile: Tile, pixels: Pixels, places: Sequence[Target], buffer: Buffer) -> int:
+        """Write a tile's chunks ourselves, cell by cell; return its checksum."""
+        crc = 0
+        for cell in cells(tile.window.shape, self.plan.layout.chunk):
+            inside = [place.of_cell(*cell) for place in places]
+            parts = blocks(inside, buffer)
+            unpack(tile, pixels, [(place.fields, part) for place, part in zip(inside, parts, strict=True)], cell)
+            crc = checksum(parts, crc)
+            for place, part in zip(inside, parts, strict=True):
+                self._writers[place.array].write(place.window, part)
+        return crc
+
+    def _keep_whole(self, tile: Tile, pixels: Pixels, places: Sequence[Target], buffer: Buffer) -> int:
+        """Have Zarr write a tile; return its checksum."""
+        parts = blocks(places, buffer)
+        unpack(tile, pixels, [(place.fields, part) for place, part in zip(places, parts, strict=True)])
+        for place, part in zip(places, parts, strict=True):
+            self._arrays[place.array][place.window] = part
+        return tile_checksum(parts, tile.window.shape, self.plan.layout.chunk)
+
+    def _scratch_bytes(self) -> int:
+        """What a thread that writes needs: a cell of the largest tile where chunks are written one by one, or all of it."""
+        plan = self.plan
+        tile, chunk = plan.largest_tile, plan.layout.chunk
+        cell = Shape2D(min(tile.height, chunk.height), min(tile.width, chunk.width))
+        return plan.tile_bytes // tile.size * cell.size if self._writers else plan.tile_bytes
 
     def _open_pyramid(self, methods: Mapping[str, Resampling] | None) -> Pyramid | None:
         base = Stage(plan=self.plan, specs=self._specs, arrays=self._arrays, marks=self._marks)

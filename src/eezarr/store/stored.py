@@ -17,7 +17,7 @@ from eezarr.store.layout import array_specs, targets
 from eezarr.store.location import locate
 from eezarr.store.marks import Marks
 from eezarr.store.overview import overview
-from eezarr.store.planar import blocks, checksum
+from eezarr.store.planar import blocks, tile_checksum
 from eezarr.store.reading import read_window
 from eezarr.store.record import read_record
 
@@ -110,7 +110,7 @@ class StoredJob:
         places = targets(self.plan, tile)
         parts = blocks(places, np.empty(self.plan.tile_bytes, np.uint8))
         unpack(tile, pixels, [(place.fields, part) for place, part in zip(places, parts, strict=True)])
-        return checksum(parts) == self._marks.checksum(tile.index)
+        return self._checksum(tile, parts) == self._marks.checksum(tile.index)
 
     def is_whole(self, index: int) -> bool:
         """Return whether a stored tile's pixels still have the checksum that they were stored with.
@@ -125,7 +125,7 @@ class StoredJob:
             if isinstance(error.__cause__, (RuntimeError, ValueError, BaseZarrError)):
                 return False
             raise
-        return checksum(parts) == self._marks.checksum(index)
+        return self._checksum(tile, parts) == self._marks.checksum(index)
 
     def verify(self, indices: Iterable[int] | None = None) -> Iterator[Tile]:
         """Yield the stored tiles that are not whole, one tile in memory at a time.
@@ -139,6 +139,9 @@ class StoredJob:
         for index in self.stored() if indices is None else indices:
             if not self.is_whole(index):
                 yield self.plan.tile(index)
+
+    def _checksum(self, tile: Tile, parts: Sequence[Block]) -> int:
+        return tile_checksum(parts, tile.window.shape, self.plan.layout.chunk)
 
     def read_window(self, bands: Sequence[str], window: Window, *, step: int = 0) -> WindowPixels:
         """Return some bands' pixels of a window of the grid, and which of them are valid.
