@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from benchmarks.replay import Latency
     from eezarr.plan import Plan, Tile
-    from eezarr.protocols import Buffer, Pixels, Source
+    from eezarr.protocols import Memory, Pixels, Source
 
 __all__ = ["SLOTS", "VirtualRun", "run_plan", "scheduled_s"]
 
@@ -54,9 +54,9 @@ class _Service:
     attempts: dict[int, int] = field(default_factory=dict)
     requests: int = 0
 
-    async def read(self, tile: Tile, buffer: Buffer) -> Pixels:
+    async def read(self, tile: Tile, memory: Memory) -> Pixels:
         """Take the time that a tile takes; see `Source.read`."""
-        del buffer
+        del memory
         self.requests += 1
         attempt = self.attempts[tile.index] = self.attempts.get(tile.index, 0) + 1
         seconds = self.seconds(tile, attempt)
@@ -85,7 +85,7 @@ def run_plan(plan: Plan, latency: Latency, *, is_hedging: bool = False) -> Virtu
         asker = Asker(gate=gate, policy=RetryPolicy(), observe=lambda _: None)
         source: Source = service
         if is_hedging:
-            source = HedgedSource(source=service, gate=gate, observe=lambda _: None)
+            source = HedgedSource(source=service, body_bytes=lambda _: 0, gate=gate, observe=lambda _: None)
         reader = TileReader(
             source=source, asker=asker, unit=plan.layout.chunk, body_bytes=lambda _: 0, observe=lambda _: None
         )

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from eezarr.plan import Tile
 
-__all__ = ["Buffer", "Pixels", "Sink", "Source"]
+__all__ = ["Buffer", "Memory", "Pixels", "Sink", "Source"]
 
 Buffer: TypeAlias = "npt.NDArray[np.uint8]"
 """Reused memory, one-dimensional: a fresh 48 MB buffer costs page faults, a used one does not."""
@@ -19,11 +19,26 @@ Pixels: TypeAlias = "npt.NDArray[np.void]"
 """(height, width) structured array: one little-endian field for each of the tile's `wire_bands`, in order."""
 
 
+class Memory(Protocol):
+    """Where one answer's body goes; there is none before it is taken."""
+
+    async def take(self) -> Buffer:
+        """Return the memory, the same each time until it is dropped; asked for when a body begins to come.
+
+        It may take a while: what comes meanwhile is left to the kernel, which stops the sender.
+        """
+        ...
+
+    def drop(self) -> None:
+        """Give up what was taken; nothing may write to it any more."""
+        ...
+
+
 class Source(Protocol):
     """What answers a tile with pixels."""
 
-    async def read(self, tile: Tile, buffer: Buffer) -> Pixels:
-        """Ask once, receive into the buffer, and return a view of it; the view dies with the buffer's next use.
+    async def read(self, tile: Tile, memory: Memory) -> Pixels:
+        """Ask once, receive into the memory, and return a view of it; the view dies with the memory's next use.
 
         Raises:
             EezarrError: `Retryable` if asking again can help, `TooHeavy` if a smaller tile can, others are final.

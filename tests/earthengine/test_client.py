@@ -11,6 +11,7 @@ from affine import Affine
 from aiohttp import web
 
 from eezarr.earthengine import EarthEngine, Image, PixelSource, body_capacity
+from eezarr.engine.buffers import OwnMemory
 from eezarr.errors import AccessDenied, BadBody, InvalidInput, ServiceRefusal
 from eezarr.grid import PixelGrid, Shape2D, Window
 from eezarr.plan import Band, Tile
@@ -91,8 +92,10 @@ def tile_of(row=5, col=7, height=4, width=6, bands=("B8", "ndvi")):
 )
 async def test_a_tile_is_read_into_the_buffer(client, service, image, path):
     tile = tile_of()
-    buffer = np.full(body_capacity(tile.bands, tile.grid.shape), 0xAA, np.uint8)
-    pixels = await PixelSource(client, image).read(tile, buffer)
+    memory = OwnMemory(body_capacity(tile.bands, tile.grid.shape))
+    buffer = await memory.take()
+    buffer[:] = 0xAA
+    pixels = await PixelSource(client, image).read(tile, memory)
     assert np.shares_memory(pixels, buffer)
     whole = np.load(io.BytesIO(service.npy(GRID.to_request(), ["B8", "ndvi"])))
     assert pixels.tobytes() == whole[5:9, 7:13].tobytes()
@@ -117,17 +120,17 @@ async def test_a_tile_is_read_into_the_buffer(client, service, image, path):
 
 async def test_a_wrong_body_is_refused(client, service):
     source, tile = PixelSource(client, Image.asset("A/B")), tile_of()
-    buffer = np.zeros(body_capacity(tile.bands, tile.grid.shape), np.uint8)
+    memory = OwnMemory(body_capacity(tile.bands, tile.grid.shape))
     for answer, says in [
         (b"<html>", "a web page"),
         (b"{}", "JSON"),
         (service.npy(tile.grid.to_request(), ["ndvi", "B8"]), "holds the bands"),
         (service.npy(GRID.to_request(), ["B8", "ndvi"]), "pixels, not 4 x 6"),
-        (bytes(buffer.size + 1), "are the most"),
+        (bytes((await memory.take()).size + 1), "are the most"),
     ]:
         service.answer = answer
         with pytest.raises(BadBody, match=says):
-            await source.read(tile, buffer)
+            await source.read(tile, memory)
 
 
 async def test_an_assets_bands_are_learnt_at_its_first_pixel(client, service):

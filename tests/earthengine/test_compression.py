@@ -6,6 +6,7 @@ import pytest
 from aiohttp import web
 
 from eezarr.earthengine.compression import TRIAL_BODIES, Body, Compression
+from eezarr.engine.buffers import OwnMemory
 
 MEGABYTE = 1_000_000
 
@@ -19,7 +20,7 @@ def feed(compression, *, bytes_per_s, wait_s=0.1, nbytes=MEGABYTE, is_served=Tru
         compression.on_body(
             Body(
                 start_s=start_s,
-                first_byte_s=first,
+                begin_s=first,
                 end_s=end,
                 nbytes=nbytes,
                 is_asked=is_asked,
@@ -103,10 +104,7 @@ async def test_the_transport_changes_over_in_the_middle(serve, connect):
 
 
 async def received(transport, size):
-    import numpy as np
-
     from eezarr.earthengine.payload import JsonBody
 
-    buffer = np.empty(size, np.uint8)
-    length = await transport.receive("/v1/x", JsonBody.of({}), buffer)
+    buffer, length = await transport.receive("/v1/x", JsonBody.of({}), OwnMemory(size))
     return bytes(buffer[:length])

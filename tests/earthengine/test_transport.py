@@ -23,6 +23,7 @@ from eezarr.earthengine.auth import TokenSource
 from eezarr.earthengine.payload import MAX_REQUEST_BYTES, JsonBody
 from eezarr.earthengine.session import Timeouts
 from eezarr.earthengine.transport import Transport
+from eezarr.engine.buffers import OwnMemory
 from eezarr.errors import AccessDenied, BadBody, InvalidInput, ServiceRefusal, Throttled, Unreachable
 
 BODY = JsonBody.of({"a": 1})
@@ -50,13 +51,8 @@ def answering(body=b"", status=200, **options):
     return handler
 
 
-def buffer_of(size):
-    return np.zeros(size, np.uint8)
-
-
 async def received(transport, size=3_000_000, **options):
-    buffer = buffer_of(size)
-    length = await transport.receive("/v1/p:getPixels", BODY, buffer, **options)
+    buffer, length = await transport.receive("/v1/p:getPixels", BODY, OwnMemory(size), **options)
     return buffer[:length].tobytes()
 
 

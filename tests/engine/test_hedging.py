@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from affine import Affine
 
+from eezarr.engine.buffers import OwnMemory
 from eezarr.engine.gate import Gate
 from eezarr.engine.hedging import ENOUGH, HedgedSource
 from eezarr.errors import Unreachable
@@ -33,12 +34,13 @@ class Scripted:
         self.asked = {}
         self.written = []
 
-    async def read(self, tile, buffer):
+    async def read(self, tile, memory):
         attempt = self.asked[tile.index] = self.asked.get(tile.index, 0) + 1
         seconds = self.script.get((tile.index, attempt), 1)
         if isinstance(seconds, Exception):
             raise seconds
         await asyncio.sleep(seconds)
+        buffer = await memory.take()
         buffer[:2] = np.array([attempt], "<u2").view(np.uint8)
         self.written.append((tile.index, attempt))
         return buffer[:2].view([("a", "<u2")]).reshape(1, 1)
@@ -47,13 +49,15 @@ class Scripted:
 def run(source, tiles, events=None):
     async def scene():
         gate = Gate(limit=ConcurrencyLimit(ceiling=10, start=10), rate=RateLimit(1e6))
-        hedged = HedgedSource(source=source, gate=gate, observe=(events if events is not None else []).append)
+        hedged = HedgedSource(
+            source=source, body_bytes=lambda _: 8, gate=gate, observe=(events if events is not None else []).append
+        )
         times, answers = {}, {}
 
         async def one(number):
             async with gate.slot():
                 start = asyncio.get_running_loop().time()
-                answers[number] = (await hedged.read(tile_of(number), np.zeros(8, np.uint8)))["a"][0, 0]
+                answers[number] = (await hedged.read(tile_of(number), OwnMemory(8)))["a"][0, 0]
                 times[number] = asyncio.get_running_loop().time() - start
 
         for number in tiles:
@@ -90,8 +94,8 @@ def test_a_second_asking_that_fails_changes_nothing():
 
 def test_a_first_asking_that_fails_late_is_the_answer():
     class FailsLate(Scripted):
-        async def read(self, tile, buffer):
-            pixels = await super().read(tile, buffer)
+        async def read(self, tile, memory):
+            pixels = await super().read(tile, memory)
             if tile.index == 90 and self.asked[90] == 2 and pixels["a"][0, 0] == 1:
                 raise Unreachable("Reset.", hint="-")
             return pixels
@@ -117,10 +121,10 @@ def test_cancelled_it_leaves_nothing_behind():
 
     async def scene():
         gate = Gate(limit=ConcurrencyLimit(ceiling=10, start=10), rate=RateLimit(1e6))
-        hedged = HedgedSource(source=source, gate=gate, observe=lambda _: None)
+        hedged = HedgedSource(source=source, body_bytes=lambda _: 8, gate=gate, observe=lambda _: None)
         for number in range(90):
-            await hedged.read(tile_of(number), np.zeros(8, np.uint8))
-        reading = asyncio.create_task(hedged.read(tile_of(90), np.zeros(8, np.uint8)))
+            await hedged.read(tile_of(number), OwnMemory(8))
+        reading = asyncio.create_task(hedged.read(tile_of(90), OwnMemory(8)))
         await asyncio.sleep(10)
         assert source.asked[90] == 2
         reading.cancel()
@@ -137,14 +141,14 @@ def test_a_straggler_among_the_first_is_asked_again_once_it_is_known_what_is_usu
 
     async def scene():
         gate = Gate(limit=ConcurrencyLimit(ceiling=10, start=10), rate=RateLimit(1e6))
-        hedged = HedgedSource(source=source, gate=gate, observe=lambda _: None)
+        hedged = HedgedSource(source=source, body_bytes=lambda _: 8, gate=gate, observe=lambda _: None)
 
         numbers, done = iter(range(100)), {}
 
         async def work():
             for number in numbers:
                 async with gate.slot():
-                    await hedged.read(tile_of(number), np.zeros(8, np.uint8))
+                    await hedged.read(tile_of(number), OwnMemory(8))
                 done[number] = asyncio.get_running_loop().time()
 
         start = asyncio.get_running_loop().time()

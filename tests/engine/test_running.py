@@ -46,7 +46,7 @@ class ScriptedSource:
         self.asked = []
         self.out = self.most_out = 0
 
-    async def read(self, tile, buffer):
+    async def read(self, tile, memory):
         self.asked.append(tile.index)
         self.out += 1
         self.most_out = max(self.most_out, self.out)
@@ -57,6 +57,7 @@ class ScriptedSource:
         if tile.index in self.failing:
             raise self.failing[tile.index]
         body = truth(tile).view(np.uint8).ravel()
+        buffer = await memory.take()
         buffer[: body.size] = body
         return buffer[: body.size].view(record_dtype(tile.bands)).reshape(tile.window.height, tile.window.width)
 

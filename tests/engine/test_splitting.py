@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eezarr.engine.asking import Asker
+from eezarr.engine.buffers import OwnMemory
 from eezarr.engine.gate import Gate
 from eezarr.engine.reading import TileReader
 from eezarr.engine.splitting import FLOOR_PIXELS, WorkingSize, parts_of
@@ -75,7 +76,7 @@ class HeavySource:
         self.asked = []
         self.out = self.most_out = 0
 
-    async def read(self, tile, buffer):
+    async def read(self, tile, memory):
         self.asked.append(tile.window)
         self.out += 1
         self.most_out = max(self.most_out, self.out)
@@ -84,6 +85,7 @@ class HeavySource:
         if self.rule(tile):
             raise TooHeavy("User memory limit exceeded.", hint="Ask for less.", **self.error)
         body = truth(tile).view(np.uint8).ravel()
+        buffer = await memory.take()
         buffer[: body.size] = body
         return buffer[: body.size].view(record_dtype(tile.bands)).reshape(tile.window.height, tile.window.width)
 
@@ -101,8 +103,13 @@ def reader_of(source, events=None):
 
 
 def read(reader, tile):
-    buffer = np.full(tile.window.shape.size * record_dtype(tile.bands).itemsize + 500, 0xEE, np.uint8)
-    return run_virtually(reader.read(tile, buffer))
+    memory = OwnMemory(tile.window.shape.size * record_dtype(tile.bands).itemsize + 500)
+
+    async def scene():
+        (await memory.take())[:] = 0xEE
+        return await reader.read(tile, memory)
+
+    return run_virtually(scene())
 
 
 @pytest.mark.parametrize("most_pixels", [512 * 512, 200_000, 70_000, 16_384, 5_000, 1_024])
@@ -152,8 +159,7 @@ def test_forty_refusals_of_one_size_halve_it_once():
         async with asyncio.TaskGroup() as group:
             for number in range(6):
                 tile = tile_of(row=512 * number)
-                buffer = np.empty(tile.window.shape.size * 6, np.uint8)
-                group.create_task(reader.read(tile, buffer))
+                group.create_task(reader.read(tile, OwnMemory(tile.window.shape.size * 6)))
 
     run_virtually(many())
     assert reader.size.max_pixels == 512 * 256
@@ -169,8 +175,8 @@ def test_what_is_too_heavy_at_the_floor_is_too_heavy():
 
 def test_a_part_that_fails_fails_the_tile_and_drops_the_others():
     class Failing(HeavySource):
-        async def read(self, tile, buffer):
-            pixels = await super().read(tile, buffer)
+        async def read(self, tile, memory):
+            pixels = await super().read(tile, memory)
             if tile.window.col > 384:
                 raise Unreachable("Reset.", hint="Wait.")
             return pixels

@@ -134,7 +134,7 @@ class _Service:
         self.network_free_s = 0.0
         self.dtype = record_dtype(plan_of(bulk.side, bulk.bands, across=1).bands)
 
-    async def read(self, tile, buffer):
+    async def read(self, tile, memory):
         bulk, draw = self.bulk, self.random
         if self.in_service >= bulk.admitted:
             await asyncio.sleep(0.08)
@@ -150,6 +150,7 @@ class _Service:
             now_s = asyncio.get_running_loop().time()
             self.network_free_s = max(self.network_free_s, now_s) + bulk.body_bytes / bulk.network_bytes_per_s
             await asyncio.sleep(self.network_free_s - now_s)
+        buffer = await memory.take()
         return buffer[: bulk.body_bytes].view(self.dtype).reshape(bulk.side, bulk.side)
 
 

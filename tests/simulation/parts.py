@@ -122,7 +122,7 @@ def threaded_s(tiles: int) -> float:
     body = np.zeros((64, 64), record_dtype(plan.bands))
 
     class Source:
-        async def read(self, tile, buffer):
+        async def read(self, tile, memory):
             return body
 
     class Sink:

@@ -52,12 +52,14 @@ class Runner:
         """Ask for tiles, and hand each to a keeper; return those that failed. See `run_tiles`."""
         source: Source = PixelSource(self.link.service, subject, bands=plan.bands, masking=plan.masking)
         if self.options.hedge:
-            source = HedgedSource(source=source, gate=self.link.asker.gate, observe=self.observe)
+            source = HedgedSource(
+                source=source, body_bytes=_body_bytes, gate=self.link.asker.gate, observe=self.observe
+            )
         reader = TileReader(
             source=source,
             asker=replace(self.link.asker, observe=self.observe),
             unit=plan.layout.chunk,
-            body_bytes=lambda part: body_capacity(part.wire_bands, part.window.shape),
+            body_bytes=_body_bytes,
             observe=self.observe,
             size=self.size or WorkingSize(),
         )
@@ -76,6 +78,10 @@ class Runner:
         """What the tiles in flight may use."""
         memory = max(0, int(self.options.memory) - self.reserved_bytes)
         return Budget(concurrency=self.options.max_concurrency, memory_bytes=memory)
+
+
+def _body_bytes(tile: Tile) -> int:
+    return body_capacity(tile.wire_bands, tile.window.shape)
 
 
 def require_all(failures: Sequence[Failure], report: Report | None = None, *, noun: str = "tiles") -> None:

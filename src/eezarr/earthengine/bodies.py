@@ -70,7 +70,6 @@ async def receive_into(response: aiohttp.ClientResponse, view: memoryview, *, is
         TimeoutError: If it stalls.
     """
 
-
     def put(start: int, part: bytes) -> None:
         view[start : start + len(part)] = part
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from eezarr.earthengine.session import Timeouts
     from eezarr.grid import PixelGrid
     from eezarr.plan import Band, Tile
-    from eezarr.protocols import Buffer, Pixels
+    from eezarr.protocols import Memory, Pixels
 
 __all__ = ["EarthEngine", "PreparedImage"]
 
@@ -219,23 +219,23 @@ class EarthEngine:
         path = f"/{_VERSION}/{self.parent}/image:computePixels"
         return PreparedImage(path=path, template=template, is_computed=True, is_packed=True)
 
-    async def read_tile(self, image: PreparedImage, tile: Tile, buffer: Buffer) -> Pixels:
-        """Return a tile's pixels, received into the buffer, as a view of it.
+    async def read_tile(self, image: PreparedImage, tile: Tile, memory: Memory) -> Pixels:
+        """Return a tile's pixels, received into the memory, as a view of it.
 
         Args:
             image: What is read.
             tile: Which of its pixels and bands.
-            buffer: At least the bytes of `body_capacity`; longer bodies than legal ones are refused all the same.
+            memory: At least the bytes of `body_capacity`; longer bodies than legal ones are refused all the same.
 
         Returns:
-            (height, width) structured array, one little-endian field per wire band; dies with the buffer's next use.
+            (height, width) structured array, one little-endian field per wire band; dies with the memory's next use.
 
         Raises:
             EezarrError: `Retryable` if asking again can help, `TooHeavy` if a smaller tile can, others are final.
         """
         bands = tile.wire_bands
         body = image.template.body(tile.grid, None if image.is_packed else [band.name for band in bands])
-        length = await self.transport.receive(image.path, body, buffer, is_computed=image.is_computed)
+        buffer, length = await self.transport.receive(image.path, body, memory, is_computed=image.is_computed)
         return decode_pixels(buffer, length, bands=bands, shape=tile.window.shape)
 
     async def probe_bands(self, image: Image, grid: PixelGrid | None = None) -> tuple[Band, ...]:

@@ -30,8 +30,8 @@ class Body:
 
     start_s: float
     """When its request was sent, on any steady clock."""
-    first_byte_s: float
-    """When its answer began."""
+    begin_s: float
+    """When it began to be received."""
     end_s: float
     """When its last byte was there."""
     nbytes: int
@@ -80,11 +80,11 @@ class Compression:
 
 def _bytes_per_s(bodies: list[Body]) -> float:
     """All bodies' bytes over the time from the first one's beginning to the last one's end."""
-    seconds = max(body.end_s for body in bodies) - min(body.first_byte_s for body in bodies)
+    seconds = max(body.end_s for body in bodies) - min(body.begin_s for body in bodies)
     return sum(body.nbytes for body in bodies) / max(seconds, 1e-9)
 
 
 def _is_mostly_transfer(bodies: list[Body]) -> bool:
     """Whether requests spend more time receiving than waiting: else the service binds, not the network."""
-    receiving_s = sum(body.end_s - body.first_byte_s for body in bodies)
-    return receiving_s > sum(body.first_byte_s - body.start_s for body in bodies)
+    receiving_s = sum(body.end_s - body.begin_s for body in bodies)
+    return receiving_s > sum(body.begin_s - body.start_s for body in bodies)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eezarr.earthengine.client import EarthEngine, PreparedImage
     from eezarr.plan import Masking, Tile
     from eezarr.plan.steps import Step
-    from eezarr.protocols import Buffer, Pixels
+    from eezarr.protocols import Memory, Pixels
 
 __all__ = ["PixelSource", "Subject", "SubjectLike", "described_subject"]
 
@@ -102,14 +102,14 @@ class PixelSource:
         self._plain = None if subject.plain is None else service.prepare(subject.plain)
         self._packed: dict[Hashable, PreparedImage] = {}
 
-    async def read(self, tile: Tile, buffer: Buffer) -> Pixels:
-        """Ask once, receive into the buffer, and return a view of it; the view dies with the buffer's next use.
+    async def read(self, tile: Tile, memory: Memory) -> Pixels:
+        """Ask once, receive into the memory, and return a view of it; the view dies with the memory's next use.
 
         Raises:
             EezarrError: `Retryable` if asking again can help, `TooHeavy` if a smaller tile can, others are final.
         """
         prepared = self._plain if tile.is_plain and self._plain is not None else self._prepared(tile)
-        return await self._service.read_tile(prepared, tile, buffer)
+        return await self._service.read_tile(prepared, tile, memory)
 
     def _prepared(self, tile: Tile) -> PreparedImage:
         key = (self._subject.sharing(tile), tile.steps, tile.first_band, len(tile.bands))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from eezarr.earthengine.auth import TokenSource
     from eezarr.earthengine.compression import GzipMode
     from eezarr.earthengine.payload import JsonBody
-    from eezarr.protocols import Buffer
+    from eezarr.protocols import Buffer, Memory
 
 __all__ = ["Transport"]
 
@@ -124,37 +124,41 @@ class Transport:
             return await asyncio.to_thread(_parse, text, str(call))
         return _parse(text, str(call))
 
-    async def receive(self, path: str, body: JsonBody, buffer: Buffer, *, is_computed: bool = True) -> int:
+    async def receive(
+        self, path: str, body: JsonBody, memory: Memory, *, is_computed: bool = True
+    ) -> tuple[Buffer, int]:
         """Receive the body that a POST answers into memory, from its first byte on.
 
-        Once it returns or raises, cancelled or not, nothing writes to the buffer any more.
+        The memory is taken when an answer with pixels begins. Once this returns or raises, cancelled or not, nothing
+        writes to it any more.
 
         Returns:
-            Bytes received, inflated; at most `buffer.size`.
+            The memory, and the bytes received, inflated: at most as many as it holds.
 
         Raises:
-            EezarrError: As `classify` and `translated` say; `BadBody` if the body is longer than the buffer.
+            EezarrError: As `classify` and `translated` say; `BadBody` if the body is longer than the memory.
         """
         call = self._call("POST", path, body, is_computed=is_computed)
         clock = asyncio.get_running_loop().time
         start_s = clock()
         async with self._answer(call, self._tokens) as response:
-            first_byte_s = clock()
             is_gzip = bodies.check_encoding(response, is_gzip_asked=call.is_gzip)
+            buffer = await memory.take()
+            begin_s = clock()
             stall_s = self._timeouts.stall_s
             with translated(self._address.host, silence_s=stall_s):
                 size = await bodies.receive_into(response, buffer.data, is_gzip=is_gzip, stall_s=stall_s)
         self._compression.on_body(
             Body(
                 start_s=start_s,
-                first_byte_s=first_byte_s,
+                begin_s=begin_s,
                 end_s=clock(),
                 nbytes=size,
                 is_asked=call.is_gzip,
                 is_gzip=is_gzip,
             )
         )
-        return size
+        return buffer, size
 
     async def receive_bytes(
         self, path: str, body: JsonBody | None, *, max_bytes: int, is_computed: bool = True

@@ -1,7 +1,17 @@
-"""Reused memory for bodies: one buffer per tile in hand, made when first needed and kept warm."""
+"""Reused memory for bodies, lent when an answer begins: what is out is what is being received or stored, no more.
+
+Forty answers that begin at once need not be received at once. Where the processor is what binds, a few at a time are
+done as soon, in the same few warm buffers, and the event loop has few sockets to look after; the others wait in the
+kernel, which stops their senders. Where the network binds, each body trickles in, and all of them must.
+
+Rule: one body more is received at once whenever some wait for their turn and the event loop has nothing to do: a timer
+then comes on time. Nothing new is received while as many as `MOST_FULL` wait for the store; then the number sinks.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,7 +22,19 @@ if TYPE_CHECKING:
 
     from eezarr.protocols import Buffer
 
-__all__ = ["BufferPool"]
+__all__ = ["BufferPool", "Loan", "OwnMemory"]
+
+MOST_FULL = 4
+"""Bodies that are received and not stored yet: two being written by as many threads, and two that wait for them."""
+
+LEAST_AT_ONCE = 2
+"""Bodies received at once in any case."""
+
+TICK_S = 0.005
+"""So often the event loop is asked whether it has nothing to do; from 2 to 40 at once takes 0.2 s."""
+
+LATE_S = 0.002
+"""A timer that comes so late says that the event loop is busy; an idle one's is late by less than a millisecond."""
 
 
 class BufferPool:
@@ -24,13 +46,115 @@ class BufferPool:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._free: list[Buffer] = []
+        self._idle: list[Buffer] = []
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._receiving = 0
+        self._full = 0
+        self._at_once = LEAST_AT_ONCE
+        self._timer: asyncio.TimerHandle | None = None
 
     @contextmanager
-    def borrow(self) -> Iterator[Buffer]:
-        """Lend a buffer; the one last returned first, since its pages are still in cache."""
-        buffer = self._free.pop() if self._free else np.empty(self._capacity, np.uint8)
+    def loan(self) -> Iterator[Loan]:
+        """Lend memory for one tile: none until it is taken, and until the body ends."""
+        loan = Loan(self)
         try:
-            yield buffer
+            yield loan
         finally:
-            self._free.append(buffer)
+            loan.drop()
+
+    async def take(self) -> Buffer:
+        """Wait for a turn to receive; return a buffer, the one last returned first: its pages are still in cache."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        if self._full >= MOST_FULL:
+            self._at_once = max(LEAST_AT_ONCE, self._at_once - 1)
+        self._admit()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # admitted in the same moment
+                self._receiving -= 1
+            self._admit()
+            raise
+        return self._idle.pop() if self._idle else np.empty(self._capacity, np.uint8)
+
+    def on_filled(self) -> None:
+        """Note that a body has come whole."""
+        self._receiving -= 1
+        self._full += 1
+        self._admit()
+
+    def give_back(self, buffer: Buffer, *, is_full: bool) -> None:
+        """Take a buffer back, full or not."""
+        if is_full:
+            self._full -= 1
+        else:
+            self._receiving -= 1
+        self._idle.append(buffer)
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._waiting and self._full < MOST_FULL and self._receiving < self._at_once:
+            turn = self._waiting.popleft()
+            if not turn.cancelled():
+                self._receiving += 1
+                turn.set_result(None)
+        if self._waiting and self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(TICK_S, self._on_tick, loop.time() + TICK_S)
+
+    def _on_tick(self, due_s: float) -> None:
+        self._timer = None
+        is_idle = asyncio.get_running_loop().time() - due_s < LATE_S
+        if is_idle and self._full < MOST_FULL and self._receiving >= self._at_once:
+            self._at_once += 1
+        self._admit()
+
+
+class Loan:
+    """One tile's memory out of a pool (`protocols.Memory`); made by `BufferPool.loan`."""
+
+    def __init__(self, pool: BufferPool) -> None:
+        self._pool = pool
+        self._buffer: Buffer | None = None
+        self._is_full = False
+
+    async def take(self) -> Buffer:
+        """Return the memory; see `protocols.Memory`."""
+        if self._buffer is None:
+            self._buffer = await self._pool.take()
+        return self._buffer
+
+    def on_filled(self) -> None:
+        """Note that all pixels are there."""
+        if self._buffer is not None and not self._is_full:
+            self._is_full = True
+            self._pool.on_filled()
+
+    def drop(self) -> None:
+        """Give the memory back, if some was taken; it can be taken anew."""
+        buffer, self._buffer = self._buffer, None
+        if buffer is not None:
+            self._pool.give_back(buffer, is_full=self._is_full)
+
+
+class OwnMemory:
+    """Fresh memory of a known size, for one answer that no pool is there for (`protocols.Memory`).
+
+    Args:
+        nbytes: Its size.
+    """
+
+    def __init__(self, nbytes: int) -> None:
+        self._nbytes = nbytes
+        self._buffer: Buffer | None = None
+
+    async def take(self) -> Buffer:
+        """Return the memory; see `protocols.Memory`."""
+        if self._buffer is None:
+            self._buffer = np.empty(self._nbytes, np.uint8)
+        return self._buffer
+
+    def drop(self) -> None:
+        """Let it go."""
+        self._buffer = None

@@ -14,8 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from eezarr.engine.buffers import OwnMemory
 from eezarr.events import Hedged
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from eezarr.engine.gate import Gate
     from eezarr.events import Observer
     from eezarr.plan import Tile
-    from eezarr.protocols import Buffer, Pixels, Source
+    from eezarr.protocols import Memory, Pixels, Source
 
 __all__ = ["HedgedSource", "Patience"]
 
@@ -71,6 +70,8 @@ class HedgedSource:
     """A source that asks for stragglers a second time."""
 
     source: Source
+    body_bytes: Callable[[Tile], int]
+    """What the body of a tile can take."""
     gate: Gate
     observe: Observer
     patience: Patience = field(default_factory=Patience)
@@ -78,19 +79,19 @@ class HedgedSource:
     _answered: asyncio.Future[None] = field(default_factory=asyncio.Future)
     """Done with the next answer."""
 
-    async def read(self, tile: Tile, buffer: Buffer) -> Pixels:
+    async def read(self, tile: Tile, memory: Memory) -> Pixels:
         """Ask once, or twice if the first is slow; see `Source.read`.
 
         Raises:
             EezarrError: What the first asking failed with, unless the second succeeded before.
         """
         start_s = self.clock()
-        first = asyncio.ensure_future(self.source.read(tile, buffer))
+        first = asyncio.ensure_future(self.source.read(tile, memory))
         asking: set[asyncio.Future[Pixels]] = {first}
         try:
             if await self._is_straggling(first, start_s):
                 self.observe(Hedged(tile=tile.index, after_s=self.clock() - start_s))
-                asking.add(asyncio.ensure_future(self._read_again(tile, buffer.size)))
+                asking.add(asyncio.ensure_future(self._read_again(tile)))
             pixels = await _first_success(first, asking)
         finally:
             for task in asking:
@@ -117,9 +118,9 @@ class HedgedSource:
             await asyncio.wait(news, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         return False
 
-    async def _read_again(self, tile: Tile, size: int) -> Pixels:
+    async def _read_again(self, tile: Tile) -> Pixels:
         async with self.gate.slot():
-            return await self.source.read(tile, np.empty(size, np.uint8))
+            return await self.source.read(tile, OwnMemory(self.body_bytes(tile)))
 
 
 async def _first_success(first: asyncio.Future[Pixels], asking: set[asyncio.Future[Pixels]]) -> Pixels:

@@ -1,7 +1,7 @@
 """One tile's pixels, whatever it takes: whole, or in parts if it is too heavy.
 
-Memory: a tile holds one buffer. In parts, that buffer is where they are put together, and as many parts' bodies as make
-up half of the tile are held beside it, no more.
+Memory: a tile holds one buffer, but none while an attempt waits. In parts, that buffer is where they are put together,
+and as many parts' bodies as make up half of the tile are held beside it, no more.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from eezarr.engine.buffers import OwnMemory
 from eezarr.engine.splitting import WorkingSize, parts_of
 from eezarr.engine.tasks import task_group
 from eezarr.errors import TooHeavy
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from eezarr.events import Observer
     from eezarr.grid import Shape2D
     from eezarr.plan import Tile
-    from eezarr.protocols import Buffer, Pixels, Source
+    from eezarr.protocols import Memory, Pixels, Source
 
 __all__ = ["TilePixels", "TileReader"]
 
@@ -53,8 +52,8 @@ class TileReader:
     observe: Observer
     size: WorkingSize = field(default_factory=WorkingSize)
 
-    async def read(self, tile: Tile, buffer: Buffer) -> TilePixels:
-        """Return a tile's pixels in the buffer.
+    async def read(self, tile: Tile, memory: Memory) -> TilePixels:
+        """Return a tile's pixels in the memory.
 
         Raises:
             TooHeavy: If even the smallest part is too heavy.
@@ -64,16 +63,24 @@ class TileReader:
         refusals = 0
         if len(parts) == 1:
             try:
-                answer = await self.asker.ask(f"tile {tile.index}", lambda: self.source.read(tile, buffer))
+                answer = await self.asker.ask(f"tile {tile.index}", lambda: self._attempt(tile, memory))
             except TooHeavy as error:
                 refusals = error.attempts
                 parts = self._smaller(tile, error)
             else:
                 return TilePixels(pixels=answer.value, attempts=answer.attempts)
         dtype, shape = record_dtype(tile.wire_bands), tile.window.shape
+        buffer = await memory.take()
         whole: Pixels = buffer[: shape.size * dtype.itemsize].view(dtype).reshape(shape.height, shape.width)
         attempts = await self._put_together(tile, parts, whole)
         return TilePixels(pixels=whole, attempts=refusals + attempts)
+
+    async def _attempt(self, tile: Tile, memory: Memory) -> Pixels:
+        try:
+            return await self.source.read(tile, memory)
+        except BaseException:
+            memory.drop()
+            raise
 
     async def _put_together(self, tile: Tile, parts: list[Tile], whole: Pixels) -> int:
         """Read parts into their places in the whole; return the requests it took."""
@@ -88,9 +95,9 @@ class TileReader:
             # While it waited, another part may have shown that this one is too heavy.
             smaller = parts_of(part, self.size, self.unit)
             if len(smaller) == 1:
-                body = np.empty(self.body_bytes(part), np.uint8)
+                body = OwnMemory(self.body_bytes(part))
                 try:
-                    answer = await self.asker.ask(f"part of tile {tile.index}", lambda: self.source.read(part, body))
+                    answer = await self.asker.ask(f"part of tile {tile.index}", lambda: self._attempt(part, body))
                 except TooHeavy as error:
                     smaller, refusals = self._smaller(part, error), error.attempts
                 else:

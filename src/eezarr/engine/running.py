@@ -1,7 +1,8 @@
 """Runs the tiles of a job: so many workers, each taking the next tile, asking, storing, and taking the next.
 
-A worker holds one buffer at most, and it goes on only when its tile is stored: when the store is slow the buffers
-are all out, and nothing more is asked for. That is all the backpressure there is, and all the memory.
+A worker holds one buffer at most, from the beginning of an answer on, and it goes on only when its tile is stored: when
+the store is slow no more buffers are lent, and soon nothing more is asked for. That is all the backpressure there is,
+and all the memory.
 
 One tile's failure is the tile's; the others go on, and the failure is reported. Failures that would be every tile's
 (credentials, a full disk, an answer that refuses before any tile succeeded) end the job at once; that one tile is too
@@ -126,8 +127,9 @@ class _Run:
     async def _fetch(self, tile: Tile) -> None:
         clock = asyncio.get_running_loop().time
         start_s = clock()
-        with self.pool.borrow() as buffer:
-            had = await self.reader.read(tile, buffer)
+        with self.pool.loan() as loan:
+            had = await self.reader.read(tile, loan)
+            loan.on_filled()
             self.successes += 1
             await self.keeper.keep(tile, had.pixels)
             size = had.pixels.nbytes

@@ -69,8 +69,9 @@ class Target:
 
     def of_cell(self, rows: slice, cols: slice) -> Target:
         """Return the part of the window in a cell, whose rows and columns count from the window's own."""
-        inner = tuple(slice(w.start + p.start, w.start + p.stop) for w, p in zip(self.window[-2:], (rows, cols), strict=True))
-        return replace(self, window=(*self.window[:-2], *inner))
+        top, left = (span.start for span in self.window[-2:])
+        inside = slice(top + rows.start, top + rows.stop), slice(left + cols.start, left + cols.stop)
+        return replace(self, window=(*self.window[:-2], *inside))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -71,7 +71,7 @@ def cells(tile: Shape2D, chunk: Shape2D) -> Iterator[tuple[slice, slice]]:
 
 
 def checksum(parts: Sequence[Block], crc: int = 0) -> int:
-    """Return the CRC32C of little-endian blocks, one after the other, each in C order; `crc` is that of what was before."""
+    """Return the CRC32C of little-endian blocks, each in C order, one after the other and after what `crc` is of."""
     for part in parts:
         crc = int(google_crc32c.extend(crc, np.ascontiguousarray(part)))
     return crc

@@ -245,7 +245,7 @@ class ZarrSink:
         return tile_checksum(parts, tile.window.shape, self.plan.layout.chunk)
 
     def _scratch_bytes(self) -> int:
-        """What a thread that writes needs: a cell of the largest tile where chunks are written one by one, or all of it."""
+        """What a thread that writes needs: a cell of the largest tile where we write chunks, or all of it."""
         plan = self.plan
         tile, chunk = plan.largest_tile, plan.layout.chunk
         cell = Shape2D(min(tile.height, chunk.height), min(tile.width, chunk.width))
