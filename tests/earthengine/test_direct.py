@@ -166,8 +166,10 @@ async def test_a_connection_that_ends_too_early_is_told_and_not_used_again():
 
     async with serving(converse) as port, asking(port) as ask:
         response = await ask()
+        protocol = response.connection.protocol
         with pytest.raises(aiohttp.ClientPayloadError, match="2000000 bytes"):
             await received(response)
+        assert not protocol.connected  # aiohttp was told
         response.close()
         assert await received(await ask()) == BODY
     assert len(set(ports)) == 2

@@ -158,6 +158,19 @@ def test_whoever_is_cancelled_takes_no_turn_with_him(scene, seed):
     scene(work)
 
 
+def test_whoever_is_cancelled_in_the_moment_of_his_turn_passes_it_on(scene):
+    async def work(pool, stack):
+        loans, tasks = await takers(pool, stack, LEAST_AT_ONCE + 1)
+        loans[0].drop()  # admits the last, who has not run since
+        tasks[-1].cancel()
+        await settle()
+        assert tasks[-1].cancelled()
+        _, after = await takers(pool, stack, 1)
+        assert taken_of(after) == 1
+
+    scene(work)
+
+
 def test_own_memory_is_the_same_until_it_is_dropped():
     async def work():
         memory = OwnMemory(7)

@@ -8,6 +8,7 @@ import pytest
 from affine import Affine
 
 from eezarr.engine.asking import Asker
+from eezarr.engine.buffers import OwnMemory
 from eezarr.engine.gate import Gate
 from eezarr.engine.reading import TileReader
 from eezarr.engine.running import ThreadedKeeper, run_tiles
@@ -116,6 +117,32 @@ def test_no_more_are_out_than_the_gate_admits():
     source = ScriptedSource()
     run(source, MemoryKeeper(), workers=12, limit=4)
     assert source.most_out == 4
+
+
+def test_an_attempt_that_fails_gives_its_memory_back_before_it_waits():
+    class CutOnce(ScriptedSource):
+        async def read(self, tile, memory):
+            await memory.take()
+            if self.asked.count(tile.index) == 0:
+                self.asked.append(tile.index)
+                raise Unreachable("Cut short.", hint="-")
+            return await super().read(tile, memory)
+
+    class Watched(OwnMemory):
+        dropped = 0
+
+        def drop(self):
+            self.dropped += 1
+            super().drop()
+
+    memory, tile = Watched(PLAN.tile_bytes), PLAN.tile(0)
+    had = run_virtually(in_scene(lambda: reader_of(CutOnce(), limit=4).read(tile, memory)))
+    np.testing.assert_array_equal(had.pixels, truth(tile))
+    assert memory.dropped == 1
+
+
+async def in_scene(work):
+    return await work()
 
 
 def test_a_slow_store_stops_the_asking():
