@@ -7,13 +7,14 @@ once; its status, headers and body are kept, and the same request is answered by
 of each client fills the memory, and measured runs meet a service that takes a tenth of a client's CPU.
 
 With `--periodic`, computePixels of whatever size is answered from one block of 1024 x 1024 real pixels that repeats
-over the plane, so that terabytes cost nothing either. Latency, jitter and stragglers are added on request; which draw
-a request gets depends on its bytes and on how often it came, not on the moment.
+over the plane, and equal bodies are kept once, so that terabytes cost nothing either. Latency, jitter and stragglers
+are added on request; which draw a request gets depends on its bytes and on how often it came, not on the moment.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import os
@@ -124,6 +125,7 @@ class Replay:
         self._is_gzip = is_gzip
         self._arena = os.memfd_create("replay")
         self._arena_size = 0
+        self._places: dict[bytes, int] = {}
         self._answers: dict[tuple[str, str, bytes, bool], Answer] = {}
         self._attempts: dict[bytes, int] = {}
         self._lock = threading.Lock()
@@ -200,12 +202,18 @@ class Replay:
     def _kept(self, status: int, headers: dict[str, str], body: bytes) -> Answer:
         lines = [f"HTTP/1.1 {status} Replayed", *(f"{name}: {value}" for name, value in headers.items())]
         head = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode()
+        return Answer(head=head, offset=self._place(body), size=len(body))
+
+    def _place(self, body: bytes) -> int:
+        """Where a body is in memory: once, however many requests it answers."""
+        digest = hashlib.blake2b(body).digest()
         with self._lock:
-            offset, self._arena_size = self._arena_size, self._arena_size + len(body)
-        view, written = memoryview(body), 0
-        while written < len(body):
-            written += os.pwrite(self._arena, view[written:], offset + written)
-        return Answer(head=head, offset=offset, size=len(body))
+            if digest not in self._places:
+                view, written = memoryview(body), 0
+                while written < len(body):
+                    written += os.pwrite(self._arena, view[written:], self._arena_size + written)
+                self._places[digest], self._arena_size = self._arena_size, self._arena_size + len(body)
+            return self._places[digest]
 
 
 def serve(listener: socket.socket, replay: Replay, wrap: Callable[[socket.socket], socket.socket]) -> None:

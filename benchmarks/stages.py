@@ -44,6 +44,9 @@ _BLOCK_BYTES = 256 << 10
 """Of source pixels: they and what becomes of them stay in the second-level cache."""
 _REPEATS = 4
 """Tiles of one turn: a turn takes a tenth of a second."""
+_WRITTEN_BYTES = 512 << 20
+"""What a turn of writing writes before anything is deleted: pages that were just freed are still in the processor's
+cache, and those that a job writes to are not."""
 _PLAIN = ("receive", "deinterleave", "encode", "write")
 
 
@@ -104,14 +107,17 @@ def measure_stages(band_count: int, scale: Scale) -> Stages:
         folder = stack.enter_context(scratch_folder())
         stages["receive"] = _receivers(stack, region)
         stages["receive with TLS"] = _receivers(stack, region, tls=write_certificate(folder))
-        stages["write"] = {"files on disk": lambda: _write(encoded, folder)}
+        tiles = 1 if scale.is_tiny else max(1, _WRITTEN_BYTES // sum(map(len, encoded)))
+        stages["write"] = {"files on disk": lambda: _write(encoded * tiles, folder)}
         if Path("/dev/shm").is_dir():  # noqa: S108 - Linux's memory file system
             memory = stack.enter_context(scratch_folder(Path("/dev/shm")))  # noqa: S108
-            stages["write to memory"] = {"files on tmpfs": lambda: _write(encoded, memory)}
+            stages["write to memory"] = {"files on tmpfs": lambda: _write(encoded * tiles, memory)}
         flat = {(stage, way): work for stage, ways in stages.items() for way, work in ways.items()}
         _check_deinterleaved(stages["deinterleave"], planes, chunks)
         timed = {
-            " / ".join(key): _timed(work, region.pixel_bytes, undo=_delete if key[0].startswith("write") else None)
+            " / ".join(key): _timed_writing(work, tiles * region.pixel_bytes)
+            if key[0].startswith("write")
+            else _timed(work, region.pixel_bytes)
             for key, work in flat.items()
         }
         medians = in_turns(timed, scale.runs)
@@ -122,19 +128,25 @@ def measure_stages(band_count: int, scale: Scale) -> Stages:
     return Stages(region=region, seconds=seconds, encoded_share=share)
 
 
-def _timed(
-    work: Callable[[], object], pixel_bytes: int, *, undo: Callable[[object], None] | None
-) -> Callable[[], float]:
+def _timed(work: Callable[[], object], pixel_bytes: int) -> Callable[[], float]:
     def turn() -> float:
-        cpu_s = 0.0
-        for repeat in range(_REPEATS + 1):
-            start_s = time.process_time()
-            result = work()
-            if repeat:  # caches and connections are warm
-                cpu_s += time.process_time() - start_s
-            if undo:
-                undo(result)
-        return cpu_s / _REPEATS / (pixel_bytes / 1e9)
+        work()  # caches and connections are warm
+        start_s = time.process_time()
+        for _ in range(_REPEATS):
+            work()
+        return (time.process_time() - start_s) / _REPEATS / (pixel_bytes / 1e9)
+
+    return turn
+
+
+def _timed_writing(work: Callable[[], object], pixel_bytes: int) -> Callable[[], float]:
+    def turn() -> float:
+        start_s = time.process_time()
+        place = work()
+        cpu_s = time.process_time() - start_s
+        assert isinstance(place, Path)
+        shutil.rmtree(place)
+        return cpu_s / (pixel_bytes / 1e9)
 
     return turn
 
@@ -229,11 +241,6 @@ def _write(encoded: list[bytes], folder: Path) -> Path:
         assert os.write(file, data) == len(data)
         os.close(file)
     return place
-
-
-def _delete(place: object) -> None:
-    assert isinstance(place, Path)
-    shutil.rmtree(place)
 
 
 def _table(stages: Stages) -> Table:
