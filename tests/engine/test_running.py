@@ -141,6 +141,13 @@ def test_an_attempt_that_fails_gives_its_memory_back_before_it_waits():
     assert memory.dropped == 1
 
 
+def test_nothing_is_asked_once_a_failure_has_ended_the_job():
+    source = ScriptedSource(failing={0: AccessDenied("No.", hint="-")})
+    with pytest.raises(AccessDenied):
+        run(source, MemoryKeeper(), workers=12, limit=3)
+    assert source.asked == [0, 1, 2]
+
+
 async def in_scene(work):
     return await work()
 

@@ -90,15 +90,17 @@ class Gate:
         ticket = self._limit.on_start(self._now_s())
         try:
             yield
-        except Throttled as error:
-            self._learn(ticket, error)
-            raise
-        else:
-            self._limit.on_success(ticket, self.in_flight)
-            self._rate.on_success(ticket)
-        finally:
+        except BaseException as error:
+            if isinstance(error, Throttled):
+                self._learn(ticket, error)
             self.in_flight -= 1
-            self._admit()
+            # A failure may end the job: whoever waits comes in after that, when it was cancelled, not before.
+            asyncio.get_running_loop().call_soon(self._admit)
+            raise
+        self._limit.on_success(ticket, self.in_flight)
+        self._rate.on_success(ticket)
+        self.in_flight -= 1
+        self._admit()
 
     def on_restricted(self) -> None:
         """Note an answer that says that the project's parallelism is restricted."""
