@@ -12,8 +12,6 @@ import importlib
 import importlib.util
 import itertools
 import os
-import shutil
-import tempfile
 import time
 import zlib
 from contextlib import ExitStack
@@ -47,6 +45,7 @@ _REPEATS = 4
 _WRITTEN_BYTES = 512 << 20
 """What a turn of writing writes before anything is deleted: pages that were just freed are still in the processor's
 cache, and those that a job writes to are not."""
+_MEMORY = Path("/dev/shm")  # noqa: S108 - Linux's memory file system
 _PLAIN = ("receive", "deinterleave", "encode", "write")
 
 
@@ -107,22 +106,19 @@ def measure_stages(band_count: int, scale: Scale) -> Stages:
         folder = stack.enter_context(scratch_folder())
         stages["receive"] = _receivers(stack, region)
         stages["receive with TLS"] = _receivers(stack, region, tls=write_certificate(folder))
-        tiles = 1 if scale.is_tiny else max(1, _WRITTEN_BYTES // sum(map(len, encoded)))
-        stages["write"] = {"files on disk": lambda: _write(encoded * tiles, folder)}
-        if Path("/dev/shm").is_dir():  # noqa: S108 - Linux's memory file system
-            memory = stack.enter_context(scratch_folder(Path("/dev/shm")))  # noqa: S108
-            stages["write to memory"] = {"files on tmpfs": lambda: _write(encoded * tiles, memory)}
-        flat = {(stage, way): work for stage, ways in stages.items() for way, work in ways.items()}
         _check_deinterleaved(stages["deinterleave"], planes, chunks)
-        timed = {
-            " / ".join(key): _timed_writing(work, tiles * region.pixel_bytes)
-            if key[0].startswith("write")
-            else _timed(work, region.pixel_bytes)
-            for key, work in flat.items()
+        turns = {
+            (stage, way): _timed(work, region.pixel_bytes)
+            for stage, ways in stages.items()
+            for way, work in ways.items()
         }
-        medians = in_turns(timed, scale.runs)
+        tiles = 1 if scale.is_tiny else max(1, _WRITTEN_BYTES // sum(map(len, encoded)))
+        turns["write", "files on disk"] = partial(_written_s, encoded, tiles, region)
+        if _MEMORY.is_dir():
+            turns["write to memory", "files on tmpfs"] = partial(_written_s, encoded, tiles, region, _MEMORY)
+        medians = in_turns({" / ".join(key): turn for key, turn in turns.items()}, scale.runs)
     seconds: dict[str, dict[str, float]] = {}
-    for stage, way in flat:
+    for stage, way in turns:
         seconds.setdefault(stage, {})[way] = medians[f"{stage} / {way}"]
     share = sum(map(len, encoded)) / region.pixel_bytes
     return Stages(region=region, seconds=seconds, encoded_share=share)
@@ -135,18 +131,6 @@ def _timed(work: Callable[[], object], pixel_bytes: int) -> Callable[[], float]:
         for _ in range(_REPEATS):
             work()
         return (time.process_time() - start_s) / _REPEATS / (pixel_bytes / 1e9)
-
-    return turn
-
-
-def _timed_writing(work: Callable[[], object], pixel_bytes: int) -> Callable[[], float]:
-    def turn() -> float:
-        start_s = time.process_time()
-        place = work()
-        cpu_s = time.process_time() - start_s
-        assert isinstance(place, Path)
-        shutil.rmtree(place)
-        return cpu_s / (pixel_bytes / 1e9)
 
     return turn
 
@@ -233,14 +217,15 @@ def _encoders(chunks: list[npt.NDArray[np.uint16]]) -> tuple[dict[str, Callable[
     return {"blosc lz4 bitshuffle": lambda: [codec.encode(chunk) for chunk in chunks]}, encoded
 
 
-def _write(encoded: list[bytes], folder: Path) -> Path:
-    """Write a file for each chunk into a new folder."""
-    place = Path(tempfile.mkdtemp(dir=folder))
-    for number, data in enumerate(encoded):
-        file = os.open(place / str(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        assert os.write(file, data) == len(data)
-        os.close(file)
-    return place
+def _written_s(encoded: list[bytes], tiles: int, region: Region, parent: Path | None = None) -> float:
+    """Write a file for each chunk of so many tiles into a new folder; return CPU seconds a gigabyte of pixels."""
+    with scratch_folder(parent) as place:
+        start_s = time.process_time()
+        for number, data in enumerate(encoded * tiles):
+            file = os.open(place / str(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            assert os.write(file, data) == len(data)
+            os.close(file)
+        return (time.process_time() - start_s) / (tiles * region.pixel_bytes / 1e9)
 
 
 def _table(stages: Stages) -> Table:
