@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from eezarr.engine.buffers import LEAST_AT_ONCE, MOST_FULL, TICK_S, BufferPool, OwnMemory
+from eezarr.engine.buffers import LEAST_AT_ONCE, MOST_FULL, PATIENCE_S, TICK_S, BufferPool, OwnMemory
 from virtual_time import run_virtually
 
 
@@ -94,11 +94,27 @@ def test_nothing_is_received_while_enough_wait_for_the_store(scene):
         for loan in full:
             loan.on_filled()
         _, waiting = await takers(pool, stack, 10)
-        await asyncio.sleep(100)
+        await asyncio.sleep(PATIENCE_S - 0.1)
         assert taken_of(waiting) == 0
         full[0].drop()
         await settle()
-        assert taken_of(waiting) >= 1
+        assert 1 <= taken_of(waiting) <= LEAST_AT_ONCE
+
+    scene(work)
+
+
+def test_no_answer_waits_for_ever(scene):
+    async def work(pool, stack):
+        full, tasks = await takers(pool, stack, MOST_FULL)
+        await asyncio.gather(*tasks)
+        for loan in full:
+            loan.on_filled()
+        loans, waiting = await takers(pool, stack, 10)
+        await asyncio.sleep(PATIENCE_S + 0.1)
+        assert taken_of(waiting) == 10
+        for loan in (*full, *loans):
+            loan.drop()
+        assert (pool._receiving, pool._full, sum(not turn.done() for turn in pool._waiting)) == (0, 0, 0)
 
     scene(work)
 

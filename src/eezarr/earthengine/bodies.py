@@ -75,11 +75,11 @@ async def receive_into(response: aiohttp.ClientResponse, view: memoryview, *, is
 
     if is_gzip:
         return await _receive_gzip(response, put, capacity=len(view), stall_s=stall_s)
-    if response.content_length is not None:
-        _check_stated(response.content_length, len(view))
-        size = await receive_directly(response, view[: response.content_length], stall_s=stall_s)
-        if size is not None:
-            return size
+    length = None if "Transfer-Encoding" in response.headers else response.content_length
+    if length is not None:
+        _check_stated(length, len(view))
+        if await receive_directly(response, view[:length], stall_s=stall_s):
+            return length
     return await _receive(response, put, capacity=len(view), stall_s=stall_s)
 
 

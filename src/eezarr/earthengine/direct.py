@@ -22,11 +22,11 @@ _PIECE_BYTES = 512 << 10
 """The most that one read takes: the event loop is held for as long as that is copied."""
 
 
-async def receive_directly(response: aiohttp.ClientResponse, view: memoryview, *, stall_s: float) -> int | None:
+async def receive_directly(response: aiohttp.ClientResponse, view: memoryview, *, stall_s: float) -> bool:
     """Receive a body, of which nothing was read yet, into memory that is exactly as long as it is stated to be.
 
     Returns:
-        Its bytes; None if this transport cannot be lent: nothing was taken then.
+        Whether it was; not if its end has come already, or its connection has: nothing was taken then.
 
     Raises:
         TimeoutError: If nothing comes for `stall_s` seconds.
@@ -35,7 +35,7 @@ async def receive_directly(response: aiohttp.ClientResponse, view: memoryview, *
     connection = response.connection
     transport = connection.transport if connection is not None else None
     if transport is None or transport.is_closing():
-        return None
+        return False
     taken = 0
     while piece := response.content.read_nowait():  # what came with the head, and while nobody read
         view[taken : taken + len(piece)] = piece
@@ -48,7 +48,7 @@ async def receive_directly(response: aiohttp.ClientResponse, view: memoryview, *
             filling.stop()
             response.content.total_bytes += filling.filled
         response.content.feed_eof()  # all of it has come: aiohttp may lend the connection to the next request
-    return len(view)
+    return True
 
 
 class _Filling(asyncio.BufferedProtocol):

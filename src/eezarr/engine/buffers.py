@@ -5,7 +5,8 @@ done as soon, in the same few warm buffers, and the event loop has few sockets t
 kernel, which stops their senders. Where the network binds, each body trickles in, and all of them must.
 
 Rule: one body more is received at once whenever some wait for their turn and the event loop has nothing to do: a timer
-then comes on time. Nothing new is received while as many as `MOST_FULL` wait for the store; then the number sinks.
+then comes on time. Nothing new is received while as many as `MOST_FULL` wait for the store; then the number sinks. But
+nobody waits longer than `PATIENCE_S`: a service does not hold an answer for ever, and there is memory for all.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ LEAST_AT_ONCE = 2
 
 TICK_S = 0.005
 """So often the event loop is asked whether it has nothing to do; from 2 to 40 at once takes 0.2 s."""
+
+PATIENCE_S = 10.0
+"""An answer waits so long at the most, where whoever takes the tiles takes his time; it is received then, come what may.
+Servers give up on a client that reads nothing after half a minute and more."""
 
 LATE_S = 0.002
 """A timer that comes so late says that the event loop is busy; an idle one's is late by less than a millisecond."""
@@ -64,18 +69,22 @@ class BufferPool:
 
     async def take(self) -> Buffer:
         """Wait for a turn to receive; return a buffer, the one last returned first: its pages are still in cache."""
-        turn = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
         self._waiting.append(turn)
         if self._full >= MOST_FULL:
             self._at_once = max(LEAST_AT_ONCE, self._at_once - 1)
         self._admit()
+        end_of_patience = loop.call_later(PATIENCE_S, self._let_in, turn)
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # admitted in the same moment
+            if not turn.cancelled():  # let in in the same moment
                 self._receiving -= 1
             self._admit()
             raise
+        finally:
+            end_of_patience.cancel()
         return self._idle.pop() if self._idle else np.empty(self._capacity, np.uint8)
 
     def on_filled(self) -> None:
@@ -93,20 +102,26 @@ class BufferPool:
         self._idle.append(buffer)
         self._admit()
 
+    def _let_in(self, turn: asyncio.Future[None]) -> None:
+        if not turn.done():
+            self._receiving += 1
+            turn.set_result(None)
+
     def _admit(self) -> None:
-        while self._waiting and self._full < MOST_FULL and self._receiving < self._at_once:
-            turn = self._waiting.popleft()
-            if not turn.cancelled():
-                self._receiving += 1
-                turn.set_result(None)
-        if self._waiting and self._timer is None:
+        while self._waiting and (self._waiting[0].done() or self._has_room):
+            self._let_in(self._waiting.popleft())
+        if self._waiting and self._full < MOST_FULL and self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(TICK_S, self._on_tick, loop.time() + TICK_S)
+
+    @property
+    def _has_room(self) -> bool:
+        return self._full < MOST_FULL and self._receiving < self._at_once
 
     def _on_tick(self, due_s: float) -> None:
         self._timer = None
         is_idle = asyncio.get_running_loop().time() - due_s < LATE_S
-        if is_idle and self._full < MOST_FULL and self._receiving >= self._at_once:
+        if is_idle and self._full < MOST_FULL and not self._has_room:
             self._at_once += 1
         self._admit()
 
