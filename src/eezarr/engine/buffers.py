@@ -35,7 +35,7 @@ TICK_S = 0.005
 """So often the event loop is asked whether it has nothing to do; from 2 to 40 at once takes 0.2 s."""
 
 PATIENCE_S = 10.0
-"""An answer waits so long at the most, where whoever takes the tiles takes his time; it is received then, come what may.
+"""An answer waits so long at the most where whoever takes the tiles takes his time; then it is received, come what may.
 Servers give up on a client that reads nothing after half a minute and more."""
 
 LATE_S = 0.002
