@@ -1,6 +1,8 @@
 """The engine with scripted sources and keepers: what is kept, what is reported, what is held."""
 
 import asyncio
+import os
+import sys
 import threading
 
 import numpy as np
@@ -239,6 +241,21 @@ class RecordingSink:
 
     def flush(self):
         self.calls.append(("flush", None))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux only")
+async def test_writers_stand_back_for_the_loop_and_for_nobody_else():
+    priorities = []
+
+    class NotingSink(RecordingSink):
+        def write(self, tile, pixels):
+            priorities.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    async with ThreadedKeeper.over(NotingSink(), threads=1) as keeper:
+        await keeper.keep(PLAN.tile(0), truth(PLAN.tile(0)))
+    assert priorities == [min(own + 5, 19)]
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 async def test_a_sink_is_written_off_the_loop_and_flushed_last():

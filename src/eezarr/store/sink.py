@@ -231,8 +231,8 @@ class ZarrSink:
             inside = [place.of_cell(*cell) for place in places]
             parts = blocks(inside, buffer)
             unpack(tile, pixels, [(place.fields, part) for place, part in zip(inside, parts, strict=True)], cell)
-            crc = checksum(parts, crc)
             for place, part in zip(inside, parts, strict=True):
+                crc = checksum([part], crc)  # just before it is encoded: it is read from memory once
                 self._writers[place.array].write(place.window, part)
         return crc
 
