@@ -67,7 +67,7 @@ class Heartbeat:
 
 def measure(scale: Scale) -> Section:
     """Measure the lag of a job, so many times."""
-    region = Region(side=2048 if scale.is_tiny else 16 * _TILE, band_count=4)
+    region = Region(side=2048 if scale.is_tiny else 14 * _TILE, band_count=4)
     with replaying(is_periodic=True) as service:
         _run(service, region, scale)  # fills the service's memory
         service.set_latency(base_s=0.05 if scale.is_tiny else 1.0)
