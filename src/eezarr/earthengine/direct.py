@@ -2,7 +2,7 @@
 
 aiohttp receives into fresh bytes, its parser copies them, and whoever keeps them copies them once more. Once the head
 is parsed, such a body is nothing but so many bytes: for as long as they come the transport is lent to a protocol that
-has them written where they belong. That takes a third of the CPU of `readany` (`benchmarks/stages.py`).
+has them written where they belong. A fifth of a large job's CPU went into those copies (measured).
 
 Law:
 
