@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
+from eezarr.grid import Window
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -58,7 +60,9 @@ def unpack(
     pixels = pixels[part]
     height, width = pixels.shape
     planes = list(_planes(tile, into))
-    is_outside = None if tile.clip is None else ~tile.clip.inside(tile.window)[part]
+    top, left = (span.start or 0 for span in part)
+    window = Window(row=tile.window.row + top, col=tile.window.col + left, height=height, width=width)
+    is_outside = None if tile.clip is None else ~tile.clip.inside(window)
     step = max(1, _BLOCK_BYTES // (width * pixels.dtype.itemsize))
     for row in range(0, height, step):
         rows = slice(row, row + step)
