@@ -65,7 +65,7 @@ def run_loop(tiles: int) -> LoopRun:
     plan = plan_of(1024, 4)
     marks = Marks(plan, locate("memory://loop"))
     simulate_bulk(Bulk(side=1024, tiles=100))
-    before, window = memory_bytes("VmRSS"), max(1, tiles // 200)
+    before, window = memory_bytes("VmRSS"), min(tiles // 20, 400)
     counters = {tiles // 10: _CallCounter(), tiles - tiles // 10: _CallCounter()}
 
     def on_kept(index: int) -> None:
