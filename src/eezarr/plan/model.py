@@ -133,6 +133,17 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Cut:
+    """How a plan is cut, computed once: a plan of a billion tiles makes each of them from it."""
+
+    rows: int
+    cols: int
+    groups: tuple[tuple[Band, ...], ...]
+    spans: tuple[range, ...]
+    tile_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Grid, bands, time steps, tile shape and store layout; made by `make_plan`, which makes only legal ones.
 
@@ -162,6 +173,7 @@ class Plan:
     """The region's shape where it is a polygon: tiles that it does not touch are not wanted."""
     is_clipped: bool = False
     """Whether pixels outside of the coverage count as masked."""
+    _cut: _Cut = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         pairs = (
@@ -183,21 +195,32 @@ class Plan:
             raise InvalidInput(
                 f"The time steps {self.step_starts} of {self.step_count} are no cut.", hint="Start at 0, and ascend."
             )
+        object.__setattr__(self, "_cut", self._cut_up(edges))
+
+    def _cut_up(self, step_edges: tuple[int, ...]) -> _Cut:
+        rows = -(-self.grid.height // self.tile_shape.height)
+        cols = -(-self.grid.width // self.tile_shape.width)
+        firsts = range(0, len(self.bands), self.bands_per_tile)
+        groups = tuple(self.bands[first : first + self.bands_per_tile] for first in firsts)
+        spans = tuple(range(first, stop) for first, stop in pairwise(step_edges))
+        return _Cut(
+            rows=rows, cols=cols, groups=groups, spans=spans, tile_count=rows * cols * len(groups) * len(spans)
+        )
 
     @property
     def rows(self) -> int:
         """Tiles from top to bottom."""
-        return -(-self.grid.height // self.tile_shape.height)
+        return self._cut.rows
 
     @property
     def cols(self) -> int:
         """Tiles from left to right."""
-        return -(-self.grid.width // self.tile_shape.width)
+        return self._cut.cols
 
     @property
     def band_groups(self) -> int:
         """Requests that one place takes at one time, because its bands do not fit into one."""
-        return -(-len(self.bands) // self.bands_per_tile)
+        return len(self._cut.groups)
 
     @property
     def step_count(self) -> int:
@@ -207,7 +230,7 @@ class Plan:
     @property
     def tile_count(self) -> int:
         """All tiles, those that are not wanted included."""
-        return self.rows * self.cols * self.band_groups * len(self.step_starts)
+        return self._cut.tile_count
 
     @property
     def wanted_count(self) -> int:
@@ -240,24 +263,20 @@ class Plan:
     @property
     def request_bands(self) -> tuple[tuple[Band, ...], ...]:
         """What the largest request of each group of bands asks for: pixels and masks, at as many steps as any has."""
-        longest = max(self._spans, key=len)
+        longest = max(self._cut.spans, key=len)
         return tuple(
             tuple(
                 asked.wire
                 for asked in fields_of(
-                    self.bands[first : first + self.bands_per_tile],
-                    first_band=first,
+                    bands,
+                    first_band=group * self.bands_per_tile,
                     steps=longest,
                     has_time=self.steps is not None,
                     masking=self.masking,
                 )
             )
-            for first in range(0, len(self.bands), self.bands_per_tile)
+            for group, bands in enumerate(self._cut.groups)
         )
-
-    @property
-    def _spans(self) -> list[range]:
-        return [range(first, stop) for first, stop in pairwise((*self.step_starts, self.step_count))]
 
     def tile(self, index: int) -> Tile:
         """Return the tile at a position: by time, then rows, then columns, then band groups.
@@ -265,27 +284,26 @@ class Plan:
         Raises:
             IndexError: If the index is not in `range(tile_count)`.
         """
-        if not 0 <= index < self.tile_count:
+        cut, grid, shape = self._cut, self.grid, self.tile_shape
+        if not 0 <= index < cut.tile_count:
             raise IndexError(index)
-        place, group = divmod(index, self.band_groups)
-        line, col = divmod(place, self.cols)
-        span, row = divmod(line, self.rows)
-        top, left = row * self.tile_shape.height, col * self.tile_shape.width
+        place, group = divmod(index, len(cut.groups))
+        line, col = divmod(place, cut.cols)
+        span, row = divmod(line, cut.rows)
+        top, left = row * shape.height, col * shape.width
         window = Window(
             row=top,
             col=left,
-            height=min(self.tile_shape.height, self.grid.height - top),
-            width=min(self.tile_shape.width, self.grid.width - left),
+            height=min(shape.height, grid.height - top),
+            width=min(shape.width, grid.width - left),
         )
-        first = group * self.bands_per_tile
-        stop = self.step_starts[span + 1] if span + 1 < len(self.step_starts) else self.step_count
         return Tile(
             index=index,
             window=window,
-            first_band=first,
-            bands=self.bands[first : first + self.bands_per_tile],
-            region=self.grid,
-            steps=range(self.step_starts[span], stop),
+            first_band=group * self.bands_per_tile,
+            bands=cut.groups[group],
+            region=grid,
+            steps=cut.spans[span],
             has_time=self.steps is not None,
             masking=self.masking,
             clip=self.coverage if self.is_clipped else None,
@@ -300,7 +318,8 @@ class Plan:
 
     def __iter__(self) -> Iterator[Tile]:
         """Yield all wanted tiles in order, one at a time."""
-        return (self.tile(index) for index in range(self.tile_count) if self.is_wanted(index))
+        indices = range(self.tile_count)
+        return map(self.tile, indices if self.coverage is None else filter(self.is_wanted, indices))
 
     @property
     def lineage(self) -> str:
