@@ -6,7 +6,6 @@ Names are imported when first used: describing a job costs no network library.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ if TYPE_CHECKING:
     from eezarr.samples import SiteColumns, SiteTable, SplitFacts, read_sites
     from eezarr.store import BandSummary, SamplesStore, StoredJob, open_samples, open_store
 
-__version__ = version("eezarr")
+    __version__: str
 
 _HOMES = {
     "eezarr.api": (
@@ -220,6 +219,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("eezarr")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'eezarr' has no attribute {name!r}")
     return getattr(import_module(_HOME_OF[name]), name)

@@ -6,7 +6,6 @@ are flushed. A second one leaves at once.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import os
 import signal
@@ -50,6 +49,8 @@ def run_interruptibly(work: Coroutine[None, None, T], *, left: Callable[[], str]
         work: The job.
         left: Says what an interruption leaves behind, and what to do with it.
     """
+    import asyncio
+
     received: list[signal.Signals] = []
 
     async def watched() -> T:
