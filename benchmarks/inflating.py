@@ -105,18 +105,23 @@ def run_child(*, cores: list[int], side: int) -> None:
 
 async def _inflate_all(body: bytes, buffers: list[bytearray]) -> Heartbeat:
     from eezarr.earthengine import bodies  # noqa: PLC0415 - the parent needs none of it
+    from eezarr.threads import nicer_threads  # noqa: PLC0415
 
     heartbeat = Heartbeat()
     beating = asyncio.create_task(heartbeat.beat())
 
-    async def inflate(buffer: bytearray) -> None:
-        response: aiohttp.ClientResponse = _Response(body)  # type: ignore[assignment]
-        size = await bodies.receive_into(response, memoryview(buffer), is_gzip=True, stall_s=60.0)
-        assert size == len(buffer)
+    with nicer_threads(len(os.sched_getaffinity(0)), "inflate") as inflaters:
 
-    async with asyncio.TaskGroup() as group:
-        for buffer in buffers:
-            group.create_task(inflate(buffer))
+        async def inflate(buffer: bytearray) -> None:
+            response: aiohttp.ClientResponse = _Response(body)  # type: ignore[assignment]
+            size = await bodies.receive_into(
+                response, memoryview(buffer), inflaters=inflaters, is_gzip=True, stall_s=60.0
+            )
+            assert size == len(buffer)
+
+        async with asyncio.TaskGroup() as group:
+            for buffer in buffers:
+                group.create_task(inflate(buffer))
     beating.cancel()
     return heartbeat
 

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import gzip
 import json
+import os
 import socket
 import ssl
+import sys
 import threading
 import zlib
 from unittest.mock import Mock
@@ -260,6 +262,39 @@ async def test_a_cancelled_inflation_has_stopped_writing(serve, connect, monkeyp
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended.is_set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux only")
+async def test_threads_that_inflate_stand_back_for_the_loop(serve, connect, monkeypatch):
+    transport = connect(
+        await serve(answering(gzip.compress(PAYLOAD, 1), headers={"Content-Encoding": "gzip"})), gzip=True
+    )
+    priorities = set()
+    real = transport_module.bodies._Inflater.feed
+
+    def noting(self, compressed):
+        priorities.add(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        real(self, compressed)
+
+    monkeypatch.setattr(transport_module.bodies._Inflater, "feed", noting)
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert await received(transport) == PAYLOAD
+    assert priorities == {min(own + 5, 19)}
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
+
+
+async def test_a_closed_transport_can_be_used_again(serve, connect):
+    transport = connect(
+        await serve(answering(gzip.compress(PAYLOAD, 1), headers={"Content-Encoding": "gzip"})), gzip=True
+    )
+    for _ in range(2):
+        assert await received(transport) == PAYLOAD
+        threads = [thread for thread in threading.enumerate() if thread.name.startswith("eezarr-inflate")]
+        assert threads
+        await transport.aclose()
+        for thread in threads:
+            await asyncio.to_thread(thread.join, 10)
+            assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import aiohttp
@@ -20,6 +21,7 @@ from eezarr.errors import BadBody, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Executor
 
 __all__ = ["check_encoding", "receive_bytes", "receive_into", "receive_prefix"]
 
@@ -58,8 +60,17 @@ def check_encoding(response: aiohttp.ClientResponse, *, is_gzip_asked: bool) -> 
     raise BadBody(f"The body is encoded as {encoding[:40]!r}, which was not asked for.", hint=_HINT)
 
 
-async def receive_into(response: aiohttp.ClientResponse, view: memoryview, *, is_gzip: bool, stall_s: float) -> int:
+async def receive_into(
+    response: aiohttp.ClientResponse, view: memoryview, *, inflaters: Executor, is_gzip: bool, stall_s: float
+) -> int:
     """Receive a body into memory, which nothing writes to any more once this returns or raises.
+
+    Args:
+        response: Whose body.
+        view: The memory.
+        inflaters: Threads that inflate.
+        is_gzip: Whether it is compressed.
+        stall_s: How long nothing may come.
 
     Returns:
         Its bytes, inflated.
@@ -74,7 +85,7 @@ async def receive_into(response: aiohttp.ClientResponse, view: memoryview, *, is
         view[start : start + len(part)] = part
 
     if is_gzip:
-        return await _receive_gzip(response, put, capacity=len(view), stall_s=stall_s)
+        return await _receive_gzip(response, put, inflaters=inflaters, capacity=len(view), stall_s=stall_s)
     length = None if "Transfer-Encoding" in response.headers else response.content_length
     if length is not None:
         _check_stated(length, len(view))
@@ -83,8 +94,10 @@ async def receive_into(response: aiohttp.ClientResponse, view: memoryview, *, is
     return await _receive(response, put, capacity=len(view), stall_s=stall_s)
 
 
-async def receive_bytes(response: aiohttp.ClientResponse, *, max_bytes: int, is_gzip: bool, stall_s: float) -> bytes:
-    """Return a body whose length is unknown beforehand.
+async def receive_bytes(
+    response: aiohttp.ClientResponse, *, inflaters: Executor, max_bytes: int, is_gzip: bool, stall_s: float
+) -> bytes:
+    """Return a body whose length is unknown beforehand; as `receive_into`.
 
     Raises:
         BadBody: If it is longer than `max_bytes`, inflated.
@@ -92,7 +105,7 @@ async def receive_bytes(response: aiohttp.ClientResponse, *, max_bytes: int, is_
         TimeoutError: If it stalls.
     """
     parts: list[bytes] = []
-    receive = _receive_gzip if is_gzip else _receive
+    receive = partial(_receive_gzip, inflaters=inflaters) if is_gzip else _receive
     await receive(response, lambda _, part: parts.append(part), capacity=max_bytes, stall_s=stall_s)
     return b"".join(parts)
 
@@ -121,7 +134,9 @@ async def _receive(response: aiohttp.ClientResponse, put: _Put, *, capacity: int
     return received
 
 
-async def _receive_gzip(response: aiohttp.ClientResponse, put: _Put, *, capacity: int, stall_s: float) -> int:
+async def _receive_gzip(
+    response: aiohttp.ClientResponse, put: _Put, *, inflaters: Executor, capacity: int, stall_s: float
+) -> int:
     """Inflate batch by batch in a thread: the event loop goes on, and the compressed body is never held whole."""
     # What does not compress grows by 5 bytes in 16 KiB; more compressed bytes than that carry nothing.
     allowed = capacity + capacity // 1000 + 1024
@@ -136,15 +151,15 @@ async def _receive_gzip(response: aiohttp.ClientResponse, put: _Put, *, capacity
             raise _too_long(None, capacity)
         batch += piece
         if len(batch) >= _BATCH_BYTES:
-            await _in_thread(inflater.feed, bytes(batch))
+            await _in_thread(inflaters, inflater.feed, bytes(batch))
             batch.clear()
-    await _in_thread(inflater.feed, bytes(batch))
+    await _in_thread(inflaters, inflater.feed, bytes(batch))
     return inflater.finish()
 
 
-async def _in_thread(work: Callable[[bytes], None], data: bytes) -> None:
+async def _in_thread(executor: Executor, work: Callable[[bytes], None], data: bytes) -> None:
     """Run work in a thread to its end, also when cancelled: it writes to memory that the caller is about to reuse."""
-    flight = asyncio.get_running_loop().run_in_executor(None, work, data)
+    flight = asyncio.get_running_loop().run_in_executor(executor, work, data)
     try:
         await asyncio.shield(flight)
     except asyncio.CancelledError:

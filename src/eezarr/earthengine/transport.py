@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,11 @@ from eezarr.earthengine.failures import translated
 from eezarr.earthengine.session import Call, HttpMethod, Session, Timeouts
 from eezarr.earthengine.status import classify
 from eezarr.errors import BadBody
+from eezarr.threads import nicer_threads
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Mapping
+    from concurrent.futures import ThreadPoolExecutor
 
     import aiohttp
 
@@ -82,6 +85,7 @@ class Transport:
         self._tokens = tokens
         self._on_restricted = on_restricted
         self._clock = clock
+        self._inflaters = _inflating_threads()
 
     @property
     def has_answered(self) -> bool:
@@ -94,6 +98,8 @@ class Transport:
     async def aclose(self) -> None:
         """Close all connections; a later call would open new ones."""
         await self._session.aclose()
+        self._inflaters.shutdown(wait=False)
+        self._inflaters = _inflating_threads()
 
     async def call_json(
         self,
@@ -147,7 +153,9 @@ class Transport:
             begin_s = clock()
             stall_s = self._timeouts.stall_s
             with translated(self._address.host, silence_s=stall_s):
-                size = await bodies.receive_into(response, buffer.data, is_gzip=is_gzip, stall_s=stall_s)
+                size = await bodies.receive_into(
+                    response, buffer.data, inflaters=self._inflaters, is_gzip=is_gzip, stall_s=stall_s
+                )
         self._compression.on_body(
             Body(
                 start_s=start_s,
@@ -194,7 +202,9 @@ class Transport:
             is_gzip = bodies.check_encoding(response, is_gzip_asked=call.is_gzip)
             stall_s = self._timeouts.stall_s
             with translated(self._address.host, silence_s=stall_s):
-                return await bodies.receive_bytes(response, max_bytes=max_bytes, is_gzip=is_gzip, stall_s=stall_s)
+                return await bodies.receive_bytes(
+                    response, inflaters=self._inflaters, max_bytes=max_bytes, is_gzip=is_gzip, stall_s=stall_s
+                )
 
     @contextlib.asynccontextmanager
     async def _answer(self, call: Call, tokens: TokenSource) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -225,6 +235,10 @@ class Transport:
             return
         text = await bodies.receive_prefix(response, max_bytes=_MAX_ERROR_BYTES, stall_s=self._timeouts.stall_s)
         raise classify(response.status, response.headers, text, request=str(call), now_s=self._clock(), secret=token)
+
+
+def _inflating_threads() -> ThreadPoolExecutor:
+    return nicer_threads(os.cpu_count() or 1, "inflate")
 
 
 def _parse(text: bytes, request: str) -> dict[str, object]:

@@ -12,12 +12,8 @@ heavy says nothing about the next.
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec, Protocol
 
@@ -27,9 +23,11 @@ from eezarr.engine.buffers import BufferPool
 from eezarr.engine.tasks import task_group
 from eezarr.errors import EezarrError, Retryable, ServiceRefusal, StoreError, TooHeavy
 from eezarr.events import TileFailed, TileStored
+from eezarr.threads import nicer_threads
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from concurrent.futures import ThreadPoolExecutor
 
     from eezarr.engine.reading import TileReader
     from eezarr.events import Observer
@@ -42,9 +40,6 @@ __all__ = ["Failure", "Keeper", "ThreadedKeeper", "run_tiles"]
 
 FLUSH_INTERVAL_S = 1.0
 """Marks are made durable this often: after a crash, at most this many seconds' tiles are asked for again."""
-
-_WRITERS_NICE = 5
-"""By how much threads that write are nicer than the event loop: the 99th percentile of its lag sinks by a third."""
 
 STORE_ATTEMPTS = 5
 """Tries of a write that the storage refuses for a moment; object stores' own clients have tried for minutes before."""
@@ -181,7 +176,7 @@ class ThreadedKeeper:
         Raises:
             StoreError: If a flush fails: what was stored since the last one would be asked for again.
         """
-        with ThreadPoolExecutor(threads, thread_name_prefix="eezarr-write", initializer=_stand_back) as executor:
+        with nicer_threads(threads, "write") as executor:
             keeper = cls(sink, executor)
             try:
                 async with task_group() as group:
@@ -197,15 +192,6 @@ class ThreadedKeeper:
         while True:
             await asyncio.sleep(FLUSH_INTERVAL_S)
             await asyncio.to_thread(self.flush)
-
-
-def _stand_back() -> None:
-    """Let the event loop go first where cores are few: it has little to do, and all connections wait for it."""
-    if sys.platform == "linux":  # where threads have priorities of their own
-        with suppress(OSError):
-            os.setpriority(
-                os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + _WRITERS_NICE
-            )
 
 
 async def _to_its_end(work: asyncio.Future[None]) -> None:

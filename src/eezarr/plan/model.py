@@ -203,9 +203,7 @@ class Plan:
         firsts = range(0, len(self.bands), self.bands_per_tile)
         groups = tuple(self.bands[first : first + self.bands_per_tile] for first in firsts)
         spans = tuple(range(first, stop) for first, stop in pairwise(step_edges))
-        return _Cut(
-            rows=rows, cols=cols, groups=groups, spans=spans, tile_count=rows * cols * len(groups) * len(spans)
-        )
+        return _Cut(rows=rows, cols=cols, groups=groups, spans=spans, tile_count=rows * cols * len(groups) * len(spans))
 
     @property
     def rows(self) -> int:
