@@ -370,6 +370,13 @@ async def test_a_computation_may_be_silent_longer_than_a_read(serve, connect):
         await computing
 
 
+async def test_a_handshake_that_never_ends_is_no_connection(connect):
+    with socket.create_server(("127.0.0.1", 0)) as listening:  # the kernel takes the connection, and nobody else
+        transport = connect(f"https://127.0.0.1:{listening.getsockname()[1]}", timeouts=Timeouts(connect_s=0.05))
+        with pytest.raises(Unreachable, match="did not take the connection in time"):
+            await received(transport)
+
+
 async def test_a_cancelled_receive_leaves_the_transport_usable(serve, connect):
     begun = asyncio.Event()
     calls = 0

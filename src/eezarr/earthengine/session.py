@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from importlib.metadata import version
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import aiohttp
@@ -14,6 +15,7 @@ from eezarr.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import SimpleNamespace
 
     from eezarr.earthengine.address import Address
     from eezarr.earthengine.payload import JsonBody
@@ -97,7 +99,8 @@ class Session:
         """
         silence_s = self.timeouts.compute_s if call.is_computed else self.timeouts.stall_s
         with translated(self.address.host, silence_s=silence_s):
-            async with asyncio.timeout(self.timeouts.connect_s + silence_s):
+            # aiohttp bounds connecting. Not its `sock_read` for the rest: bodies come past it.
+            async with asyncio.timeout(None) as patience:
                 response = await self._opened().request(
                     call.method,
                     self.address.endpoint(call.path, call.query),
@@ -105,8 +108,8 @@ class Session:
                     headers=self._headers(call, token),
                     allow_redirects=False,
                     proxy=self.address.proxy,
-                    # No `sock_read`: silence is bounded here until the head has come, and where the body is read.
-                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeouts.connect_s),
+                    timeout=aiohttp.ClientTimeout(total=None, connect=self.timeouts.connect_s),
+                    trace_request_ctx=_Silence(patience, silence_s),
                 )
         self.has_answered = True
         return response
@@ -132,5 +135,27 @@ class Session:
                 connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
+                trace_configs=[_listening()],
             )
         return self._client
+
+
+@dataclass(frozen=True, slots=True)
+class _Silence:
+    """How long one request bears it, from the last that was sent of it on."""
+
+    patience: asyncio.Timeout
+    silence_s: float
+
+
+def _listening() -> aiohttp.TraceConfig:
+    """Begin to wait for an answer whenever something of its request has been sent."""
+
+    async def on_sent(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+        silence: _Silence = context.trace_request_ctx
+        silence.patience.reschedule(asyncio.get_running_loop().time() + silence.silence_s)
+
+    trace = aiohttp.TraceConfig()
+    for signal in (trace.on_request_headers_sent, trace.on_request_chunk_sent):
+        signal.append(on_sent)
+    return trace
