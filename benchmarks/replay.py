@@ -26,6 +26,7 @@ import sys
 import threading
 import time
 import zlib
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
@@ -36,7 +37,7 @@ from benchmarks.launch import core_seconds
 from benchmarks.periodic import Periodic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _PASSED = ("Host", "Content-Type", "Accept", "Accept-Encoding", "User-Agent", "Authorization", "X-Goog-User-Project")
 _KEPT = ("Content-Type", "Content-Encoding")
@@ -107,6 +108,8 @@ class Counts:
     """Busy and total seconds of all cores at that moment."""
     drawn_s: list[float] = field(default_factory=list)
     """The latency of each request for pixels, in the order they came."""
+    most_open: int = 0
+    """Requests for pixels that were being answered at once, at the most, their bodies included."""
 
 
 class Replay:
@@ -129,8 +132,22 @@ class Replay:
         self._answers: dict[tuple[str, str, bytes, bool], Answer] = {}
         self._attempts: dict[bytes, int] = {}
         self._lock = threading.Lock()
+        self._open = 0
         self.counts = Counts()
         self.latency = Latency()
+
+    @contextmanager
+    def counting(self, request: Request) -> Iterator[None]:
+        """Count a request for pixels as open while the body runs."""
+        change = int(request.is_for_pixels)
+        with self._lock:
+            self._open += change
+            self.counts.most_open = max(self.counts.most_open, self._open)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open -= change
 
     def answer(self, request: Request) -> Answer:
         """Return the answer to a request, after its latency."""
@@ -232,7 +249,8 @@ def _converse(plain: socket.socket, replay: Replay, wrap: Callable[[socket.socke
                     text = replay.control(request.path.removeprefix("/__replay__/"), request.body)
                     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
                 else:
-                    replay.send(connection, replay.answer(request))
+                    with replay.counting(request):
+                        replay.send(connection, replay.answer(request))
     except (ConnectionError, ssl.SSLError):
         pass  # the client has gone
 

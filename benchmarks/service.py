@@ -35,6 +35,7 @@ class Stats:
     first_pixel_s: float | None
     first_core_seconds: tuple[float, float] | None
     drawn_s: tuple[float, ...]
+    most_open: int
 
     def busy_share(self, usage: Usage) -> float:
         """Return the share of all cores' time that was used, from the first request for pixels to a process's end."""

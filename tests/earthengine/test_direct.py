@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import itertools
+import socket
 import ssl
+import sys
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -16,7 +18,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from eezarr.earthengine import direct
 from eezarr.earthengine.direct import receive_directly
+
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each packet wakes the loop")
 
 SIZE = 5_000_000
 BODY = np.random.default_rng(2).integers(0, 255, SIZE, np.uint8).tobytes()
@@ -213,3 +218,70 @@ async def test_a_body_that_keeps_coming_does_not_stall():
 
     async with serving(sending(head(11) + BODY[:1], then=slowly)) as port, asking(port) as ask:
         assert await received(await ask(), 11, stall_s=0.15) == BODY[:11]
+
+
+def least_of(transport):
+    """How many bytes wake whoever waits for this connection."""
+    return transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+
+
+@only_linux
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_the_loop_is_woken_for_whole_pieces_and_afterwards_for_anything(monkeypatch, tmp_path, scheme):
+    context = certified(tmp_path) if scheme == "https" else None
+    pieces = [BODY[start : start + 5000] for start in range(0, SIZE, 5000)]
+    monkeypatch.setattr(direct, "_SLOW_S", 60)
+    woken = []
+    get_buffer = direct._Filling.get_buffer
+
+    def noting(self, sizehint):
+        woken.append(least_of(self._transport))
+        return get_buffer(self, sizehint)
+
+    monkeypatch.setattr(direct._Filling, "get_buffer", noting)
+    async with serving(sending(head(SIZE), *pieces), context) as port, asking(port, scheme) as ask:
+        for _ in range(2):
+            response = await ask()
+            transport = response.connection.transport
+            assert await received(response, stall_s=120) == BODY
+            assert least_of(transport) == 1
+    assert max(woken) == direct._PIECE_BYTES
+    if scheme == "http":  # TLS hands on record by record
+        assert len(woken) < 200
+
+
+@only_linux
+async def test_a_slow_connection_is_read_as_it_comes(monkeypatch):
+    monkeypatch.setattr(direct, "_SLOW_S", 0.01)
+    memory, may_begin, may_go_on = bytearray(SIZE), asyncio.Event(), asyncio.Event()
+
+    async def by_halves(writer):
+        await may_begin.wait()
+        writer.write(BODY[:200_000])
+        await may_go_on.wait()
+        writer.write(BODY[200_000:])
+
+    async with serving(sending(head(SIZE), then=by_halves)) as port, asking(port) as ask:
+        response = await ask()
+        transport = response.connection.transport
+        receiving = asyncio.ensure_future(receive_directly(response, memoryview(memory), stall_s=60))
+        await until(lambda: least_of(transport) > 200_000)
+        may_begin.set()
+        await until(lambda: memory[199_990:200_000] == BODY[199_990:200_000])
+        may_go_on.set()
+        assert await receiving
+    assert memory == BODY
+
+
+@only_linux
+async def test_a_cancelled_body_leaves_the_connection_as_it_was(monkeypatch):
+    async with serving(sending(head(SIZE) + BODY[:1000])) as port, asking(port) as ask:
+        response = await ask()
+        transport = response.connection.transport
+        receiving = asyncio.ensure_future(received(response))
+        await until(lambda: least_of(transport) == direct._PIECE_BYTES)
+        receiving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await receiving
+        assert least_of(transport) == 1
+        response.close()

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from eezarr.engine.buffers import LEAST_AT_ONCE, MOST_FULL, PATIENCE_S, TICK_S, BufferPool, OwnMemory
+from eezarr.engine.buffers import HARDLY_ANY_FULL, LEAST_AT_ONCE, MOST_FULL, PATIENCE_S, TICK_S, BufferPool, OwnMemory
 from virtual_time import run_virtually
 
 
@@ -83,6 +83,20 @@ def test_a_busy_loop_receives_no_more_at_once(scene):
         assert taken_of(tasks) == LEAST_AT_ONCE + 1
         busy.cancel()
         await asyncio.gather(*tasks)
+
+    scene(work)
+
+
+@pytest.mark.parametrize(("full", "more"), [(HARDLY_ANY_FULL, True), (HARDLY_ANY_FULL + 1, False)])
+def test_no_more_are_received_at_once_where_the_store_has_enough(scene, full, more):
+    async def work(pool, stack):
+        kept, tasks = await takers(pool, stack, full)
+        await asyncio.gather(*tasks)
+        for loan in kept:
+            loan.on_filled()
+        _, waiting = await takers(pool, stack, 20)
+        await asyncio.sleep(1)
+        assert taken_of(waiting) == (20 if more else LEAST_AT_ONCE)
 
     scene(work)
 

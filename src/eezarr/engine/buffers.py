@@ -4,9 +4,10 @@ Forty answers that begin at once need not be received at once. Where the process
 done as soon, in the same few warm buffers, and the event loop has few sockets to look after; the others wait in the
 kernel, which stops their senders. Where the network binds, each body trickles in, and all of them must.
 
-Rule: one body more is received at once whenever some wait for their turn and the event loop has nothing to do: a timer
-then comes on time. Nothing new is received while as many as `MOST_FULL` wait for the store; then the number sinks. But
-nobody waits longer than `PATIENCE_S`: a service does not hold an answer for ever, and there is memory for all.
+Rule: one body more is received at once whenever some wait for their turn, the store has hardly any left, and the event
+loop has nothing to do: a timer then comes on time. Nothing new is received while as many as `MOST_FULL` wait for the
+store; then the number is halved. But nobody waits longer than `PATIENCE_S`: a service does not hold an answer for ever,
+and there is memory for all.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ __all__ = ["BufferPool", "Loan", "OwnMemory"]
 
 MOST_FULL = 4
 """Bodies that are received and not stored yet: two being written by as many threads, and two that wait for them."""
+
+HARDLY_ANY_FULL = 1
+"""With so many, one of two threads that write has nothing to do."""
 
 LEAST_AT_ONCE = 2
 """Bodies received at once in any case."""
@@ -72,8 +76,6 @@ class BufferPool:
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
         self._waiting.append(turn)
-        if self._full >= MOST_FULL:
-            self._at_once = max(LEAST_AT_ONCE, self._at_once - 1)
         self._admit()
         end_of_patience = loop.call_later(PATIENCE_S, self._let_in, turn)
         try:
@@ -91,6 +93,8 @@ class BufferPool:
         """Note that a body has come whole."""
         self._receiving -= 1
         self._full += 1
+        if self._full >= MOST_FULL:
+            self._at_once = max(LEAST_AT_ONCE, self._at_once // 2)
         self._admit()
 
     def give_back(self, buffer: Buffer, *, is_full: bool) -> None:
@@ -121,7 +125,7 @@ class BufferPool:
     def _on_tick(self, due_s: float) -> None:
         self._timer = None
         is_idle = asyncio.get_running_loop().time() - due_s < LATE_S
-        if is_idle and self._full < MOST_FULL and not self._has_room:
+        if is_idle and self._full <= HARDLY_ANY_FULL and not self._has_room:
             self._at_once += 1
         self._admit()
 
