@@ -4,9 +4,9 @@
 
 In a process of its own, a task asks to be woken every millisecond while `Client.fetch` runs. The service answers all
 requests after the same second, so that the bodies come together; a few more than 40 are allowed, since it takes a
-moment to begin the next. What is stored stays below what the kernel begins to write back, which takes these cores, too:
-the same with a third more pixels has 22 to 28 ms. A wake-up that comes late stands for all those that it displaced: a
-loop held for 100 ms counts as 100 late ones, of 100, 99, 98 ... ms.
+moment to begin the next, and memory for them. What is stored stays below what the kernel begins to write back, which
+takes these cores, too: the same with a third more pixels has 22 to 28 ms. A wake-up that comes late stands for all
+those that it displaced: a loop held for 100 ms counts as 100 late ones, of 100, 99, 98 ... ms.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def run_child(*, url: str, side: int, bands: tuple[str, ...], tile: int) -> None
     async def work() -> Heartbeat:
         grid = eezarr.PixelGrid(crs=CRS, transform=Affine(10, 0, ORIGIN[0], 0, -10, ORIGIN[1]), width=side, height=side)
         image = eezarr.Image.asset(SCENE, bands=list(bands), method="computePixels")
-        options = eezarr.FetchOptions(tile=(tile, tile), max_concurrency=48)
+        options = eezarr.FetchOptions(tile=(tile, tile), max_concurrency=48, memory=4 << 30)
         heartbeat = Heartbeat()
         async with eezarr.Client(project="p", api_url=url, options=options) as client:
             beating = asyncio.create_task(heartbeat.beat())
