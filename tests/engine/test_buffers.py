@@ -5,7 +5,15 @@ import random
 
 import pytest
 
-from eezarr.engine.buffers import HARDLY_ANY_FULL, LEAST_AT_ONCE, MOST_FULL, PATIENCE_S, TICK_S, BufferPool, OwnMemory
+from eezarr.engine.buffers import (
+    ENOUGH_FOR_BOTH,
+    HARDLY_ANY_FULL,
+    LEAST_AT_ONCE,
+    PATIENCE_S,
+    TICK_S,
+    BufferPool,
+    OwnMemory,
+)
 from virtual_time import run_virtually
 
 
@@ -103,7 +111,7 @@ def test_no_more_are_received_at_once_where_the_store_has_enough(scene, full, mo
 
 def test_nothing_is_received_while_enough_wait_for_the_store(scene):
     async def work(pool, stack):
-        full, tasks = await takers(pool, stack, MOST_FULL)
+        full, tasks = await takers(pool, stack, ENOUGH_FOR_BOTH)
         await asyncio.gather(*tasks)
         for loan in full:
             loan.on_filled()
@@ -117,9 +125,47 @@ def test_nothing_is_received_while_enough_wait_for_the_store(scene):
     scene(work)
 
 
+def test_where_the_store_had_all_there_was_nothing_is_enough(scene):
+    async def work(pool, stack):
+        (first,), tasks = await takers(pool, stack, 1)
+        await asyncio.gather(*tasks)
+        first.on_filled()
+        first.drop()
+        loans, tasks = await takers(pool, stack, 40)
+        while not all(task.done() for task in tasks):
+            for loan, task in zip(loans, tasks, strict=True):
+                if task.done():
+                    loan.on_filled()
+            before = taken_of(tasks)
+            await settle()
+            assert taken_of(tasks) > before  # none was stored, and none had to wait
+
+    scene(work)
+
+
+def test_four_are_enough_again_where_the_store_keeps_others_waiting(scene):
+    async def work(pool, stack):
+        (first,), tasks = await takers(pool, stack, 1)
+        await asyncio.gather(*tasks)
+        first.on_filled()
+        first.drop()
+        loans, tasks = await takers(pool, stack, 300)
+        full = []
+        for _ in range(200):
+            taken = [loan for loan, task in zip(loans, tasks, strict=True) if task.done() and loan._buffer is not None]
+            for loan in taken:
+                loan.on_filled()
+            full.append(len(taken))
+            taken[0].drop()
+            await settle()
+        assert full[-1] <= ENOUGH_FOR_BOTH + LEAST_AT_ONCE < max(full)
+
+    scene(work)
+
+
 def test_no_answer_waits_for_ever(scene):
     async def work(pool, stack):
-        full, tasks = await takers(pool, stack, MOST_FULL)
+        full, tasks = await takers(pool, stack, ENOUGH_FOR_BOTH)
         await asyncio.gather(*tasks)
         for loan in full:
             loan.on_filled()

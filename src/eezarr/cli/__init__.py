@@ -16,5 +16,11 @@ def main() -> None:
     # Nothing here multiplies matrices, and NumPy's OpenBLAS starts threads that spin: 0.12 CPU s a start, measured.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from eezarr.cli.app import app
+    from eezarr.cli.leaving import leave
 
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        leave(end.code or 0)

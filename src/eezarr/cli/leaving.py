@@ -6,10 +6,12 @@ are flushed. A second one leaves at once.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 from eezarr.errors import EezarrError
@@ -17,7 +19,7 @@ from eezarr.errors import EezarrError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["guarded", "one_line", "run_interruptibly"]
+__all__ = ["guarded", "leave", "one_line", "run_interruptibly"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -77,6 +79,15 @@ def run_interruptibly(work: Coroutine[None, None, T], *, left: Callable[[], str]
         if not received:
             raise
         _leave(received[0], left())
+
+
+def leave(code: int) -> NoReturn:
+    """Leave without taking the interpreter apart, which takes a third of a second and changes nothing."""
+    atexit._run_exitfuncs()  # noqa: SLF001 - what was registered for the end has its turn
+    with suppress(BrokenPipeError):  # whoever read has had enough
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def one_line(error: EezarrError) -> str:

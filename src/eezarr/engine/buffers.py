@@ -5,9 +5,14 @@ done as soon, in the same few warm buffers, and the event loop has few sockets t
 kernel, which stops their senders. Where the network binds, each body trickles in, and all of them must.
 
 Rule: one body more is received at once whenever some wait for their turn, the store has hardly any left, and the event
-loop has nothing to do: a timer then comes on time. Nothing new is received while as many as `MOST_FULL` wait for the
-store; then the number is halved. But nobody waits longer than `PATIENCE_S`: a service does not hold an answer for ever,
-and there is memory for all.
+loop has nothing to do: a timer then comes on time. Nothing new is received while the store has enough; then the number
+is halved. But nobody waits longer than `PATIENCE_S`: a service does not hold an answer for ever, and there is memory
+for all.
+
+What is enough is learned. An answer that waits holds its request's slot, which is no loss where the store always has
+something to do, and is one where it runs out of work now and then: the next request would have begun meanwhile. So
+nothing is enough once the store has had all there was, and a little less each time that a tile is stored while others
+wait.
 """
 
 from __future__ import annotations
@@ -26,8 +31,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BufferPool", "Loan", "OwnMemory"]
 
-MOST_FULL = 4
+ENOUGH_FOR_BOTH = 4
 """Bodies that are received and not stored yet: two being written by as many threads, and two that wait for them."""
+
+NEVER_ENOUGH = 256
+"""More than there are slots; and after some hundred tiles that were stored while others waited, it is back at four."""
 
 HARDLY_ANY_FULL = 1
 """With so many, one of two threads that write has nothing to do."""
@@ -60,6 +68,7 @@ class BufferPool:
         self._receiving = 0
         self._full = 0
         self._at_once = LEAST_AT_ONCE
+        self._enough = ENOUGH_FOR_BOTH
         self._timer: asyncio.TimerHandle | None = None
 
     @contextmanager
@@ -93,7 +102,7 @@ class BufferPool:
         """Note that a body has come whole."""
         self._receiving -= 1
         self._full += 1
-        if self._full >= MOST_FULL:
+        if self._full >= self._enough:
             self._at_once = max(LEAST_AT_ONCE, self._at_once // 2)
         self._admit()
 
@@ -101,10 +110,17 @@ class BufferPool:
         """Take a buffer back, full or not."""
         if is_full:
             self._full -= 1
+            self._learn()
         else:
             self._receiving -= 1
         self._idle.append(buffer)
         self._admit()
+
+    def _learn(self) -> None:
+        if any(not turn.done() for turn in self._waiting):
+            self._enough = max(ENOUGH_FOR_BOTH, self._enough - 1 - self._enough // 32)
+        elif not self._full and not self._receiving:
+            self._enough = NEVER_ENOUGH
 
     def _let_in(self, turn: asyncio.Future[None]) -> None:
         if not turn.done():
@@ -114,13 +130,13 @@ class BufferPool:
     def _admit(self) -> None:
         while self._waiting and (self._waiting[0].done() or self._has_room):
             self._let_in(self._waiting.popleft())
-        if self._waiting and self._full < MOST_FULL and self._timer is None:
+        if self._waiting and self._full < self._enough and self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(TICK_S, self._on_tick, loop.time() + TICK_S)
 
     @property
     def _has_room(self) -> bool:
-        return self._full < MOST_FULL and self._receiving < self._at_once
+        return self._full < self._enough and self._receiving < self._at_once
 
     def _on_tick(self, due_s: float) -> None:
         self._timer = None
