@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["SLOTS", "VirtualRun", "run_plan", "scheduled_s"]
 
 SLOTS = 40
+PER_SECOND = 100
+"""Requests that may start a second: what the service grants a project by default, and what we keep to.
+Source: https://developers.google.com/earth-engine/guides/usage"""
 _NOTHING = np.empty((0, 0), [("pixels", "<u2")])
 
 
@@ -81,7 +84,7 @@ def run_plan(plan: Plan, latency: Latency, *, is_hedging: bool = False) -> Virtu
     service = _Service(latency)
 
     async def work() -> float:
-        gate = Gate(limit=ConcurrencyLimit(ceiling=SLOTS), rate=RateLimit(100))
+        gate = Gate(limit=ConcurrencyLimit(ceiling=SLOTS), rate=RateLimit(PER_SECOND))
         asker = Asker(gate=gate, policy=RetryPolicy(), observe=lambda _: None)
         source: Source = service
         if is_hedging:
@@ -108,15 +111,15 @@ def run_plan(plan: Plan, latency: Latency, *, is_hedging: bool = False) -> Virtu
     return VirtualRun(wall_s=wall_s, drawn_s=drawn_s, requests=service.requests)
 
 
-def scheduled_s(seconds: Iterable[float], slots: int = SLOTS) -> float:
-    """Return when the last of these is done, if each is begun in order as soon as a slot is free.
+def scheduled_s(seconds: Iterable[float], slots: int = SLOTS, per_second: float = PER_SECOND) -> float:
+    """Return when the last of these is done, if each is begun in order as soon as a slot is free and the rate allows.
 
     That is the best that anyone can do who does not know beforehand what each will take.
     """
     free_s = [0.0] * slots
     end_s = 0.0
-    for taken_s in seconds:
-        done_s = heapq.heappop(free_s) + taken_s
+    for number, taken_s in enumerate(seconds):
+        done_s = max(heapq.heappop(free_s), number / per_second) + taken_s
         heapq.heappush(free_s, done_s)
         end_s = max(end_s, done_s)
     return end_s

@@ -27,10 +27,13 @@ def test_the_tiny_form_cannot_overwrite_results():
 def test_a_schedule_is_the_makespan_in_order():
     from benchmarks.virtual import scheduled_s
 
-    assert scheduled_s([3, 1, 1, 1, 5], slots=2) == 8
-    assert scheduled_s([2, 2, 2], slots=3) == 2
-    assert scheduled_s([5, 1, 1], slots=2) == 5
-    assert scheduled_s([], slots=3) == 0
+    at_once = float("inf")
+    assert scheduled_s([3, 1, 1, 1, 5], slots=2, per_second=at_once) == 8
+    assert scheduled_s([2, 2, 2], slots=3, per_second=at_once) == 2
+    assert scheduled_s([5, 1, 1], slots=2, per_second=at_once) == 5
+    assert scheduled_s([], slots=3, per_second=at_once) == 0
+    assert scheduled_s([2, 2, 2], slots=3, per_second=4) == 2.5
+    assert scheduled_s([2, 2, 2], slots=1, per_second=4) == 6
 
 
 def test_latency_is_the_same_for_the_same_draw_only():
