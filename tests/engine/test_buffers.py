@@ -34,6 +34,20 @@ async def takers(pool, stack, count):
     return loans, tasks
 
 
+async def full(pool, stack, count):
+    """So many bodies that have come whole, and wait for the store."""
+    loans, tasks = await takers(pool, stack, count)
+    await asyncio.gather(*tasks)
+    for loan in loans:
+        loan.on_filled()
+    return loans
+
+
+async def stored_all_there_was(pool, stack):
+    (only,) = await full(pool, stack, 1)
+    only.drop()
+
+
 @pytest.fixture
 def scene():
     """Run a coroutine function of a pool and a stack of loans."""
@@ -95,13 +109,10 @@ def test_a_busy_loop_receives_no_more_at_once(scene):
     scene(work)
 
 
-@pytest.mark.parametrize(("full", "more"), [(HARDLY_ANY_FULL, True), (HARDLY_ANY_FULL + 1, False)])
-def test_no_more_are_received_at_once_where_the_store_has_enough(scene, full, more):
+@pytest.mark.parametrize(("left", "more"), [(HARDLY_ANY_FULL, True), (HARDLY_ANY_FULL + 1, False)])
+def test_no_more_are_received_at_once_where_the_store_has_enough(scene, left, more):
     async def work(pool, stack):
-        kept, tasks = await takers(pool, stack, full)
-        await asyncio.gather(*tasks)
-        for loan in kept:
-            loan.on_filled()
+        await full(pool, stack, left)
         _, waiting = await takers(pool, stack, 20)
         await asyncio.sleep(1)
         assert taken_of(waiting) == (20 if more else LEAST_AT_ONCE)
@@ -111,14 +122,11 @@ def test_no_more_are_received_at_once_where_the_store_has_enough(scene, full, mo
 
 def test_nothing_is_received_while_enough_wait_for_the_store(scene):
     async def work(pool, stack):
-        full, tasks = await takers(pool, stack, ENOUGH_FOR_BOTH)
-        await asyncio.gather(*tasks)
-        for loan in full:
-            loan.on_filled()
+        first, *_ = await full(pool, stack, ENOUGH_FOR_BOTH)
         _, waiting = await takers(pool, stack, 10)
         await asyncio.sleep(PATIENCE_S - 0.1)
         assert taken_of(waiting) == 0
-        full[0].drop()
+        first.drop()
         await settle()
         assert 1 <= taken_of(waiting) <= LEAST_AT_ONCE
 
@@ -127,10 +135,7 @@ def test_nothing_is_received_while_enough_wait_for_the_store(scene):
 
 def test_where_the_store_had_all_there_was_nothing_is_enough(scene):
     async def work(pool, stack):
-        (first,), tasks = await takers(pool, stack, 1)
-        await asyncio.gather(*tasks)
-        first.on_filled()
-        first.drop()
+        await stored_all_there_was(pool, stack)
         loans, tasks = await takers(pool, stack, 40)
         while not all(task.done() for task in tasks):
             for loan, task in zip(loans, tasks, strict=True):
@@ -145,34 +150,28 @@ def test_where_the_store_had_all_there_was_nothing_is_enough(scene):
 
 def test_four_are_enough_again_where_the_store_keeps_others_waiting(scene):
     async def work(pool, stack):
-        (first,), tasks = await takers(pool, stack, 1)
-        await asyncio.gather(*tasks)
-        first.on_filled()
-        first.drop()
+        await stored_all_there_was(pool, stack)
         loans, tasks = await takers(pool, stack, 300)
-        full = []
+        held = []
         for _ in range(200):
             taken = [loan for loan, task in zip(loans, tasks, strict=True) if task.done() and loan._buffer is not None]
             for loan in taken:
                 loan.on_filled()
-            full.append(len(taken))
+            held.append(len(taken))
             taken[0].drop()
             await settle()
-        assert full[-1] <= ENOUGH_FOR_BOTH + LEAST_AT_ONCE < max(full)
+        assert held[-1] <= ENOUGH_FOR_BOTH + LEAST_AT_ONCE < max(held)
 
     scene(work)
 
 
 def test_no_answer_waits_for_ever(scene):
     async def work(pool, stack):
-        full, tasks = await takers(pool, stack, ENOUGH_FOR_BOTH)
-        await asyncio.gather(*tasks)
-        for loan in full:
-            loan.on_filled()
+        kept = await full(pool, stack, ENOUGH_FOR_BOTH)
         loans, waiting = await takers(pool, stack, 10)
         await asyncio.sleep(PATIENCE_S + 0.1)
         assert taken_of(waiting) == 10
-        for loan in (*full, *loans):
+        for loan in (*kept, *loans):
             loan.drop()
         assert (pool._receiving, pool._full, sum(not turn.done() for turn in pool._waiting)) == (0, 0, 0)
 
@@ -181,10 +180,7 @@ def test_no_answer_waits_for_ever(scene):
 
 def test_a_slow_store_takes_the_number_back(scene):
     async def work(pool, stack):
-        loans, tasks = await takers(pool, stack, 40)
-        await asyncio.gather(*tasks)
-        for loan in loans:
-            loan.on_filled()
+        loans = await full(pool, stack, 40)
         for _ in range(50):
             _, waiting = await takers(pool, stack, 1)
             assert taken_of(waiting) == 0
