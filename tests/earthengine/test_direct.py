@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import errno
 import itertools
 import socket
 import ssl
 import sys
+from asyncio import trsock
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -251,6 +253,24 @@ async def test_the_loop_is_woken_for_whole_pieces_and_afterwards_for_anything(mo
 
 
 @only_linux
+async def test_a_kernel_without_the_option_wakes_the_loop_for_anything(monkeypatch):
+    refused = []
+    setsockopt = trsock.TransportSocket.setsockopt
+
+    def without(self, level, option, value):
+        if option == socket.SO_RCVLOWAT:
+            refused.append(value)
+            raise OSError(errno.ENOPROTOOPT, "Protocol not available")
+        setsockopt(self, level, option, value)
+
+    monkeypatch.setattr(trsock.TransportSocket, "setsockopt", without)
+    async with serving(sending(head(SIZE), BODY)) as port, asking(port) as ask:
+        for asked in (1, 2):
+            assert await received(await ask()) == BODY
+            assert len(refused) == asked  # once a body
+
+
+@only_linux
 async def test_a_slow_connection_is_read_as_it_comes(monkeypatch):
     monkeypatch.setattr(direct, "_SLOW_S", 0.01)
     memory, may_begin, may_go_on = bytearray(SIZE), asyncio.Event(), asyncio.Event()
@@ -274,7 +294,7 @@ async def test_a_slow_connection_is_read_as_it_comes(monkeypatch):
 
 
 @only_linux
-async def test_a_cancelled_body_leaves_the_connection_as_it_was(monkeypatch):
+async def test_a_cancelled_body_leaves_the_connection_as_it_was():
     async with serving(sending(head(SIZE) + BODY[:1000])) as port, asking(port) as ask:
         response = await ask()
         transport = response.connection.transport

@@ -137,9 +137,13 @@ class _Filling(asyncio.BufferedProtocol):
 
         Source: https://man7.org/linux/man-pages/man7/socket.7.html, SO_RCVLOWAT
         """
-        if self._socket is not None and least != self._least and not self._transport.is_closing():
+        if self._socket is None or least == self._least or self._transport.is_closing():
+            return
+        self._least = least
+        try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
-            self._least = least
+        except OSError:  # what stands in for a kernel in some sandboxes has no such option
+            self._socket = None
 
     def pause_writing(self) -> None:
         """Tell aiohttp; see `asyncio.BaseProtocol`."""
