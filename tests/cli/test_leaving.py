@@ -15,12 +15,15 @@ class Late:
 
 late = Late()
 atexit.register(sys.stderr.write, "had its turn")
+atexit.register(sys.stdout.write, "last words")
 sys.argv = ["eezarr", *sys.argv[1:]]
 main()
 """
 
 
-@pytest.mark.parametrize(("arguments", "code", "says"), [(["--version"], 0, "eezarr 0.1.0\n"), (["no-such"], 2, "")])
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"), [(["--version"], 0, "eezarr 0.1.0\nlast words"), (["no-such"], 2, "last words")]
+)
 def test_a_process_ends_whole_but_is_not_taken_apart(arguments, code, says):
     ended = subprocess.run([sys.executable, "-c", ENDING, *arguments], check=False, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (code, says)

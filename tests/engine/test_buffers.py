@@ -148,6 +148,21 @@ def test_where_the_store_had_all_there_was_nothing_is_enough(scene):
     scene(work)
 
 
+def test_it_is_enough_while_the_store_has_some_left(scene):
+    async def work(pool, stack):
+        first, *left = await full(pool, stack, ENOUGH_FOR_BOTH - 1)
+        first.drop()
+        loans, tasks = await takers(pool, stack, 40)
+        for _ in range(40):
+            for loan, task in zip(loans, tasks, strict=True):
+                if task.done():
+                    loan.on_filled()
+            await settle()
+        assert len(left) + taken_of(tasks) <= ENOUGH_FOR_BOTH + LEAST_AT_ONCE
+
+    scene(work)
+
+
 def test_four_are_enough_again_where_the_store_keeps_others_waiting(scene):
     async def work(pool, stack):
         await stored_all_there_was(pool, stack)
