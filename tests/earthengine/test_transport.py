@@ -542,6 +542,46 @@ async def test_large_requests_arrive_whole(size, serve, connect):
     assert got[0][1] == str(size + 8)
 
 
+async def test_silence_is_counted_anew_while_a_request_is_sent(serve, connect, monkeypatch):
+    async def handler(request):
+        await request.content.read()
+        return web.json_response({})
+
+    rescheduled = []
+    reschedule = asyncio.Timeout.reschedule
+
+    def noting(self, when):
+        if when is not None:
+            rescheduled.append(when - asyncio.get_running_loop().time())
+        reschedule(self, when)
+
+    monkeypatch.setattr(asyncio.Timeout, "reschedule", noting)
+    transport = connect(await serve(handler), timeouts=Timeouts(stall_s=777))
+    await transport.call_json("POST", "/v1/x", body=JsonBody.of({"a": "x" * (2 << 20)}))
+    assert sum(wait_s == pytest.approx(777) for wait_s in rescheduled) > (2 << 20) // (256 << 10)
+
+
+async def test_an_answer_that_comes_before_all_is_sent_is_read_whole(connect):
+    text = json.dumps(
+        {"error": {"code": 400, "message": "Unknown element type.", "status": "INVALID_ARGUMENT"}}
+    ).encode()
+    size = 8 << 20
+
+    async def hasty(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n" % len(text) + text[:20])
+        await reader.readexactly(size)
+        writer.write(text[20:])
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(hasty, "127.0.0.1", 0, limit=1 << 16)
+    transport = connect(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    with pytest.raises(ServiceRefusal, match=r"Unknown element type\."):
+        await transport.call_json("POST", "/v1/x", body=JsonBody.of({"a": "x" * size}))
+    server.close()
+
+
 def test_requests_over_the_limit_are_never_sent():
     with pytest.raises(InvalidInput, match="10485761 bytes long"):
         JsonBody((bytes(MAX_REQUEST_BYTES), b"1"))

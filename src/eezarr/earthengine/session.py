@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from types import SimpleNamespace
@@ -153,7 +154,8 @@ def _listening() -> aiohttp.TraceConfig:
 
     async def on_sent(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
         silence: _Silence = context.trace_request_ctx
-        silence.patience.reschedule(asyncio.get_running_loop().time() + silence.silence_s)
+        with suppress(RuntimeError):  # its answer is there already, while some of it still goes out
+            silence.patience.reschedule(asyncio.get_running_loop().time() + silence.silence_s)
 
     trace = aiohttp.TraceConfig()
     for signal in (trace.on_request_headers_sent, trace.on_request_chunk_sent):
