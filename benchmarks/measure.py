@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ["Usage", "cache_folder", "clean_environment", "in_turns", "interleaved", "run_process", "scratch_folder"]
+__all__ = [
+    "Usage",
+    "cache_folder",
+    "clean_environment",
+    "in_turns",
+    "interleaved",
+    "on_one_core",
+    "run_process",
+    "scratch_folder",
+]
 
 T = TypeVar("T")
 
@@ -92,6 +101,17 @@ def interleaved(ways: Mapping[str, Callable[[], T]], runs: int) -> dict[str, lis
 def in_turns(ways: Mapping[str, Callable[[], float]], runs: int) -> dict[str, float]:
     """Return the median of each way's figure; see `interleaved`."""
     return {name: median(figures) for name, figures in interleaved(ways, runs).items()}
+
+
+@contextmanager
+def on_one_core() -> Iterator[None]:
+    """Keep this thread, and the processes that it starts meanwhile, to one core; Linux only."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def cache_folder() -> Path:

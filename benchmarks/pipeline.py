@@ -7,19 +7,21 @@ the whole process, and of a gigabyte more: the difference between this region an
 difference of their bytes. Ratios of CPU are of the second, turn by turn.
 
 Beside the stages, which work in memory that they hold already, stands what a gigabyte more takes of a large job: the
-difference between two large regions. Stages and job are measured in the same turn, since these machines drift.
+difference between two large regions. Stages and job are measured in the same turn, since these machines drift. On all
+cores the job's threads and the service slow each other down, as no stage alone is slowed down (see `stages`); so they
+are compared on one core, too.
 """
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks.findings import Finding, Scale, Section, Table, at_least, at_most, run_alone
-from benchmarks.measure import interleaved, run_process, scratch_folder
+from benchmarks.measure import interleaved, on_one_core, run_process, scratch_folder
 from benchmarks.scenes import Region
 from benchmarks.service import replaying
 from benchmarks.stages import measure_stages
@@ -29,8 +31,7 @@ from benchmarks.ways import Run, installed_ways, job_text, run_way
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from benchmarks.measure import Usage
-    from benchmarks.service import Service, Stats
+    from benchmarks.service import Service
 
 __all__ = ["Comparison", "compare", "measure"]
 
@@ -40,6 +41,7 @@ SMALL_SIDE = 64
 _ALL = ("eezarr", "threads", "xee", "geedim")
 _LARGE = {4: (24576, 32768), 12: (12288, 20480)}
 """Sides of two regions by bands: gigabytes, but not so many that the disk is what is measured."""
+_LARGE_FOR_ONE_CORE = {4: (16384, 24576), 12: (8192, 12288)}
 
 _BOUNDS = {"threads": 0.15, "xee": 0.08, "geedim": 1.0}
 """The most CPU that ours should take of each peer's."""
@@ -104,6 +106,48 @@ class Comparison:
         return [(run.usage.cpu_s - start_s) / more_gb for run in self.runs[way]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Growth:
+    """Runs of ours for a large region and a larger one, and what the stages took alone after each pair."""
+
+    near: Region
+    far: Region
+    runs: list[tuple[Run, Run]] = field(default_factory=list)
+    stages: list[float] = field(default_factory=list)
+
+    @property
+    def further(self) -> list[float]:
+        """CPU seconds of a gigabyte more, turn by turn."""
+        more_gb = (self.far.pixel_bytes - self.near.pixel_bytes) / 1e9
+        return [(far.usage.cpu_s - near.usage.cpu_s) / more_gb for near, far in self.runs]
+
+    @property
+    def over_stages(self) -> float:
+        """The same over the sum of the stages."""
+        return median(more / alone for more, alone in zip(self.further, self.stages, strict=True))
+
+    @property
+    def busy_share(self) -> float:
+        """Share of all cores' time that the larger region used, from the first request for pixels on."""
+        return median(far.stats.busy_share(far.usage) for _, far in self.runs)
+
+    def table(self, where: str) -> Table:
+        """Return the medians."""
+        told = f"{median(self.further):.2f} CPU s for a GB more, {median(self.stages):.2f} for its stages"
+        title = f"{self.near.band_count} bands{where}, GB; {told}"
+        rows = tuple(
+            (
+                f"{region.pixel_bytes / 1e9:.2f}",
+                f"{median(run.usage.wall_s for run in runs):.2f}",
+                f"{median(run.usage.cpu_s for run in runs) / (region.pixel_bytes / 1e9):.2f}",
+                f"{median(run.usage.peak_bytes for run in runs) / 1e6:.0f}",
+                f"{runs[0].stats.pixel_requests}",
+            )
+            for region, runs in zip((self.near, self.far), zip(*self.runs, strict=True), strict=True)
+        )
+        return Table(columns=(title, "wall s", "CPU s/GB", "peak MB", "requests"), rows=rows)
+
+
 def measure(scale: Scale) -> Section:
     """Compare for 4 bands and for 12, plain and with gzip bodies forced."""
     findings: list[Finding] = []
@@ -111,16 +155,28 @@ def measure(scale: Scale) -> Section:
     for bands, side in ((4, 512),) if scale.is_tiny else ((4, 8192), (12, 5120)):
         region = Region(side=side, band_count=bands)
         plain = compare(region, ("eezarr", "threads") if scale.is_tiny else _ALL, scale)
-        large, large_table = _large(bands, (512, 1024) if scale.is_tiny else _LARGE[bands], scale)
-        findings += [*large, *_plain_findings(plain)]
+        growth = _grow(bands, (512, 1024) if scale.is_tiny else _LARGE[bands], scale)
+        findings += [
+            at_most(f"{bands} bands: CPU over the sum of its stages", growth.over_stages, 1.3, "x"),
+            at_least(f"{bands} bands: cores busy", growth.busy_share, 0.9),
+        ]
+        tables.append(growth.table(""))
+        if sys.platform == "linux":
+            with on_one_core():
+                growth = _grow(bands, (512, 1024) if scale.is_tiny else _LARGE_FOR_ONE_CORE[bands], scale)
+            name = f"{bands} bands, all on one core: CPU over the sum of its stages there"
+            findings.append(at_most(name, growth.over_stages, 1.3, "x"))
+            tables.append(growth.table(", all on one core"))
+        findings += _plain_findings(plain)
         packed = compare(region, ("eezarr, gzip", "threads"), scale, is_gzip=True)
         ratio = packed.cpu_ratio("eezarr, gzip", "threads")
         findings.append(at_most(f"{bands} bands, gzip forced: CPU over the threads script's", ratio, 0.35, "x"))
-        tables += [large_table, plain.table(), packed.table()]
+        tables += [plain.table(), packed.table()]
     return Section(
         title="The whole pipeline",
         note="Whole processes into a Zarr on disk, no latency, the service replays from memory on the same cores. "
-        "The second table of each number of bands is with identity bodies, the third with gzip.",
+        "The last two tables of each number of bands are beside the peers, with identity bodies and with gzip. On one "
+        "core nothing else runs while the job does, as beside each stage; on both, each slows the other down.",
         findings=tuple(findings),
         tables=tuple(tables),
     )
@@ -142,44 +198,20 @@ def compare(region: Region, names: tuple[str, ...], scale: Scale, *, is_gzip: bo
     return Comparison(region=region, small=small, runs=runs, starts=starts)
 
 
-def _large(bands: int, sides: tuple[int, int], scale: Scale) -> tuple[list[Finding], Table]:
-    """Run ours for two large regions in turns, the pixels of a period again and again."""
-    regions = [Region(side=side, band_count=bands) for side in sides]
-    runs: dict[int, list[tuple[Usage, Stats]]] = {side: [] for side in sides}
-    stages: list[float] = []
+def _grow(bands: int, sides: tuple[int, int], scale: Scale) -> _Growth:
+    """Run ours for two large regions in turns, the pixels of a period again and again, and the stages beside them."""
+    near, far = (Region(side=side, band_count=bands) for side in sides)
+    growth = _Growth(near=near, far=far)
     with replaying(is_periodic=True) as service:
         for turn in range(scale.runs + 1):
-            for region in regions:
-                run = _run_periodic(region, service)
-                if turn:  # the first fills the service's memory
-                    runs[region.side].append(run)
-            if turn:
-                stages.append(measure_stages(bands, replace(scale, runs=1)).plain_sum)
-    near, far = ([usage.cpu_s for usage, _ in runs[side]] for side in sides)
-    more_gb = (regions[1].pixel_bytes - regions[0].pixel_bytes) / 1e9
-    further = [(b - a) / more_gb for a, b in zip(near, far, strict=True)]
-    over_stages = median(more / alone for more, alone in zip(further, stages, strict=True))
-    busy = median(stats.busy_share(usage) for usage, stats in runs[sides[1]])
-    rows = tuple(
-        (
-            f"{region.pixel_bytes / 1e9:.2f}",
-            f"{median(usage.wall_s for usage, _ in runs[region.side]):.2f}",
-            f"{median(usage.cpu_s for usage, _ in runs[region.side]) / (region.pixel_bytes / 1e9):.2f}",
-            f"{median(usage.peak_bytes for usage, _ in runs[region.side]) / 1e6:.0f}",
-            f"{runs[region.side][0][1].pixel_requests}",
-        )
-        for region in regions
-    )
-    findings = [
-        at_most(f"{bands} bands: CPU over the sum of its stages", over_stages, 1.3, "x"),
-        at_least(f"{bands} bands: cores busy", busy, 0.9),
-    ]
-    told = f"{median(further):.2f} CPU s for a GB more, {median(stages):.2f} for its stages"
-    columns = (f"{bands} bands, GB; {told}", "wall s", "CPU s/GB", "peak MB", "requests")
-    return findings, Table(columns=columns, rows=rows)
+            pair = _run_periodic(near, service), _run_periodic(far, service)
+            if turn:  # the first fills the service's memory
+                growth.runs.append(pair)
+                growth.stages.append(measure_stages(bands, replace(scale, runs=1)).plain_sum)
+    return growth
 
 
-def _run_periodic(region: Region, service: Service) -> tuple[Usage, Stats]:
+def _run_periodic(region: Region, service: Service) -> Run:
     with scratch_folder() as folder:
         (folder / "job.toml").write_text(job_text(region), encoding="utf-8")
         service.reset()
@@ -187,7 +219,7 @@ def _run_periodic(region: Region, service: Service) -> tuple[Usage, Stats]:
         usage = run_process(command, folder)
         stats = service.stats()
         require_periodic(folder / "out.zarr", region)
-    return usage, stats
+    return Run(usage=usage, stats=stats)
 
 
 def _plain_findings(plain: Comparison) -> list[Finding]:
