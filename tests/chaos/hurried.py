@@ -19,6 +19,19 @@ import signal
 import sys
 
 SILENCE_S = 2.0
+IMPORTED = (
+    "eezarr.api",
+    "eezarr.cli.app",
+    "eezarr.cli.fetching",
+    "eezarr.cli.looking",
+    "eezarr.earthengine.googleauth",
+    "eezarr.grid.extent",
+    "eezarr.store",
+    "multiprocessing.synchronize",
+    "pyproj",
+    "zarr",
+)
+"""What most commands import."""
 PATIENCE = {
     "Timeouts": {"connect_s": 5.0, "stall_s": SILENCE_S, "compute_s": 10.0},
     "RetryPolicy": {"first_wait_s": 0.05, "longest_wait_s": 0.3},
@@ -35,18 +48,7 @@ def hurry(**more):
 
 
 def import_all():
-    for name in (
-        "eezarr.api",
-        "eezarr.cli.app",
-        "eezarr.cli.fetching",
-        "eezarr.cli.looking",
-        "eezarr.earthengine.googleauth",
-        "eezarr.grid.extent",
-        "eezarr.store",
-        "multiprocessing.synchronize",
-        "pyproj",
-        "zarr",
-    ):
+    for name in IMPORTED:
         importlib.import_module(name)
 
 

@@ -4,17 +4,16 @@ The oracle asks the emulator's world directly, for the whole region at once: no 
 """
 
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
+from commands import run_command
 from eezarr.emulator.raster import Grid
 from eezarr.emulator.thread import EmulatorThread
 from eezarr.emulator.world import SyntheticWorld
-from known import SCENE, environment
+from known import SCENE
 
 
 @pytest.fixture(scope="session")
@@ -59,15 +58,7 @@ def eezarr(tmp_path):
     """Runs `eezarr` in the test's folder."""
 
     def run(*arguments, **variables):
-        ended = subprocess.run(
-            [sys.executable, "-m", "eezarr", *map(str, arguments)],
-            cwd=tmp_path,
-            env=environment(**variables),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=240,
-        )
+        ended = run_command(tmp_path, *arguments, **variables)
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 
     return run

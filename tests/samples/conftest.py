@@ -1,13 +1,10 @@
 """A service for jobs of samples, and the command that asks it."""
 
-import subprocess
-import sys
-
 import pytest
 
+from commands import run_command
 from eezarr.emulator.thread import EmulatorThread
 from eezarr.emulator.world import SyntheticWorld
-from known import environment
 from sampling import Bench
 
 
@@ -30,14 +27,7 @@ def bench(tmp_path, emulator, world):
 @pytest.fixture
 def eezarr(bench):
     def run(*arguments):
-        command = [sys.executable, "-m", "eezarr", *map(str, arguments)]
-        return subprocess.run(
-            command,
-            cwd=bench.folder,
-            env=environment(EEZARR_API_URL=bench.emulator.url, EARTHENGINE_PROJECT="my-project"),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        service = {"EEZARR_API_URL": bench.emulator.url, "EARTHENGINE_PROJECT": "my-project"}
+        return run_command(bench.folder, *arguments, **service)
 
     return run

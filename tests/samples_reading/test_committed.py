@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import zarr
 
+from commands import run_command
 from eezarr import fetch_samples
 from eezarr.errors import ForeignStore, Incomplete, InvalidInput, StoreError
 from eezarr.outputs.batches import make_reader
@@ -260,9 +261,8 @@ def test_the_command_line_knows_it(bench, run, output):
     run(JOB)
 
     def eezarr(*arguments):
-        command = [sys.executable, "-m", "eezarr", *map(str, arguments)]
-        there = environment(EEZARR_API_URL=bench.emulator.url, EARTHENGINE_PROJECT="my-project")
-        return subprocess.run(command, cwd=bench.folder, env=there, capture_output=True, text=True, check=False)
+        service = {"EEZARR_API_URL": bench.emulator.url, "EARTHENGINE_PROJECT": "my-project"}
+        return run_command(bench.folder, *arguments, **service)
 
     assert f"{COUNT} of {COUNT} stored, complete" in eezarr("status", output).stdout
     ended = eezarr("verify", output, "--sample", 7)

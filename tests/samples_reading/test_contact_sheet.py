@@ -1,12 +1,10 @@
 """Contact sheets, judged by their pixels: known colours in known cells."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
 
+from commands import run_command
 from eezarr.errors import InvalidInput, StoreError
 from eezarr.outputs.contactsheet import SheetOptions, write_contact_sheet
 from eezarr.store import open_samples
@@ -158,8 +156,7 @@ def test_mistakes(tmp_path):
 
 
 def preview(*arguments):
-    command = [sys.executable, "-m", "eezarr", "preview", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return run_command(".", "preview", *arguments)
 
 
 def test_the_command_asks_what_the_store_is(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import zarr
 
+from commands import run_command
 from eezarr import fetch_samples
 from eezarr.errors import ForeignStore, StoreError
 from eezarr.store import open_samples, open_stored_samples
@@ -93,9 +94,8 @@ def test_the_command_line_compares_and_mends_it(bench, output):
     run(bench, JOB, output)
 
     def eezarr(*arguments):
-        command = [sys.executable, "-m", "eezarr", *map(str, arguments)]
-        there = environment(EEZARR_API_URL=bench.emulator.url, EARTHENGINE_PROJECT="my-project")
-        return subprocess.run(command, cwd=bench.folder, env=there, capture_output=True, text=True, check=False)
+        service = {"EEZARR_API_URL": bench.emulator.url, "EARTHENGINE_PROJECT": "my-project"}
+        return run_command(bench.folder, *arguments, **service)
 
     ended = eezarr("verify", output, "--sample", 5)
     assert (ended.returncode, ended.stdout.splitlines()) == (

@@ -21,6 +21,8 @@ from eezarr.store.location import locate
 from eezarr.store.stages import Halving
 from store.pyramids import groups, methods, numbers, oracle, planned, require_exact, store_pyramid, watch
 
+COARSE = {"chunk": (256, 256), "tile": (512, 512)}
+"""A quarter of the chunks, which are what takes time, where nothing is counted: 3 x 2 tiles of the store."""
 GDAL = tuple(map(int, rasterio.__gdal_version__.split(".")[:2]))
 
 pytestmark = [
@@ -46,7 +48,7 @@ def store(request):
     ],
 )
 def test_every_level_is_made_of_the_one_below(bench, store, output, kind, dtypes, method):
-    plan = planned(bench, dtypes=dtypes, kind=kind)
+    plan = planned(bench, dtypes=dtypes, kind=kind, **COARSE)
     store(bench, plan, output, numbers(plan, bench), methods(plan, method))
     require_exact(plan, output, method)
     assert [group["pixels" if kind == "stacked" else "B1"].shape[-2:] for group in groups(output)] == [
@@ -84,7 +86,7 @@ def test_declared_fills_do_not_count(bench, tmp_path, dtype, fill, method):
 @pytest.mark.parametrize("masks", ["shared", "each"])
 @pytest.mark.parametrize("bands_per_tile", [1, 3])
 def test_masked_pixels_do_not_count(bench, store, tmp_path, masks, kind, method, bands_per_tile):
-    plan = planned(bench, dtypes=("float32",) * 3, kind=kind, masks=masks, bands_per_tile=bands_per_tile)
+    plan = planned(bench, dtypes=("float32",) * 3, kind=kind, masks=masks, bands_per_tile=bands_per_tile, **COARSE)
     image = numbers(plan, bench)
     image["p0_1"][400:500, 100:300] = np.nan
     store(bench, plan, tmp_path / "s.zarr", image, methods(plan, method))

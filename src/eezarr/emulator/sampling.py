@@ -37,6 +37,9 @@ TIE_PX = 1e-6
 MAX_BLOCK_PX = 2**26
 """Most stored pixels read at once."""
 
+REMEMBERED_PX = 2**17
+"""Most requested pixels whose places in another CRS are remembered: a block of a request (see `pixels`)."""
+
 
 class Stored(Protocol):
     """Pixels on a grid of their own."""
@@ -146,15 +149,26 @@ def sample(stored: Stored, grid: Grid) -> Plane:
     aligned = grid.transform[1] == grid.transform[3] == stored.grid.transform[1] == stored.grid.transform[3] == 0
     if aligned and is_same_crs(grid.crs, stored.grid.crs):
         return _sample_aligned(stored, grid)
+    find = _places if grid.width * grid.height <= REMEMBERED_PX else _places.__wrapped__
+    return _sample_scattered(stored, *find(grid, stored.grid, stored.extent, stored.is_bounded))
+
+
+@lru_cache(maxsize=8)
+def _places(
+    grid: Grid, own: Grid, extent: tuple[float, float], is_bounded: bool
+) -> tuple[Indices, Indices, npt.NDArray[np.bool_]]:
+    """Row and column of each requested pixel among the stored ones, and which exist.
+
+    A collection's images share few grids, so what PROJ was asked for one image answers for the others, too.
+    """
     x, y = centres(grid)
-    if not is_same_crs(grid.crs, stored.grid.crs):
-        x, y = projected(grid.crs, stored.grid.crs, x, y)
+    if not is_same_crs(grid.crs, own.crs):
+        x, y = projected(grid.crs, own.crs, x, y)
     with np.errstate(invalid="ignore", over="ignore"):
-        col, row = moved(inverted(stored.grid.transform), x, y)
-    height, width = stored.extent
-    rows, row_known = _indices(row, height, stored.is_bounded)
-    cols, col_known = _indices(col, width, stored.is_bounded)
-    return _sample_scattered(stored, rows, cols, row_known & col_known)
+        col, row = moved(inverted(own.transform), x, y)
+    rows, row_known = _indices(row, extent[0], is_bounded)
+    cols, col_known = _indices(col, extent[1], is_bounded)
+    return rows, cols, row_known & col_known
 
 
 def _indices(places: npt.NDArray[np.floating], size: float, is_bounded: bool) -> tuple[Indices, npt.NDArray[np.bool_]]:
