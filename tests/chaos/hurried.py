@@ -85,6 +85,7 @@ def become(order):
     for limit, value in order.get("limits", {}).items():
         import resource
 
+        sys.dont_write_bytecode = True  # a compiled module would be cut short, and stay so
         resource.setrlimit(getattr(resource, limit), (value, value))
     if order.get("is_humble"):
         drop_privileges()

@@ -470,7 +470,7 @@ def test_a_full_disk_is_an_error_that_leaves_nothing(bench, tmp_path, limit):
         f"convert_store(open_store({str(tmp_path / 's.zarr')!r}), Path({str(tmp_path / 'o.tif')!r}), Conversion())\n"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-B", "-c", code],  # a compiled module would be cut short, and stay so
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
         capture_output=True,
         text=True,
