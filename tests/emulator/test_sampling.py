@@ -14,7 +14,8 @@ from eezarr.emulator.globes import stored_band
 from eezarr.emulator.images import Image
 from eezarr.emulator.pyramid import level_for
 from eezarr.emulator.raster import Grid, Plane
-from eezarr.emulator.world import ImageRaster, noise
+from eezarr.emulator.sampling import centres
+from eezarr.emulator.world import ImageRaster, SyntheticWorld, noise
 
 NATIVE = Grid(crs="EPSG:32610", transform=(10.0, 0.0, 560_000.0, 0.0, -10.0, 4_150_000.0), width=300, height=200)
 
@@ -141,3 +142,25 @@ def test_noise_under_the_mask_is_the_same_in_every_tiling():
         assert len(np.unique(some)) > 50
     plane = raster(under_mask="noise").read(whole, ["b"])[0]
     assert len(np.unique(plane.values[~plane.valid])) > 1000
+
+
+def test_images_and_bands_on_grids_of_their_own_are_each_found_in_another_crs():
+    """On one requested grid, one after the other: 10 m and 20 m bands, and the same bands of another tile."""
+    grid = Grid(crs="EPSG:4326", transform=(1e-4, 0, -121.86, 0, -1e-4, 37.5), width=60, height=40)
+    x, y = centres(grid)
+    east, north = pyproj.Transformer.from_crs(grid.crs, "EPSG:32610", always_xy=True).transform(x, y)
+    world, date = SyntheticWorld(), "20170430T190351_20170430T190351"
+    for tile, (left, top) in (("T10SEG", (499_980, 4_200_000)), ("T10SFG", (600_000, 4_200_000))):
+        image = world.image(f"projects/earthengine-public/assets/COPERNICUS/S2/{date}_{tile}")
+        for band, metres in (("B4", 10), ("B11", 20)):
+            (plane,) = image.read(grid, [band])
+            rows, cols = ((top - north) // metres).astype(int), ((east - left) // metres).astype(int)
+            first, lowest = int(cols.min()), int(rows.min())
+            place = (metres, 0, left + first * metres, 0, -metres, top - lowest * metres)
+            window = Grid(crs="EPSG:32610", transform=place, width=int(np.ptp(cols)) + 1, height=int(np.ptp(rows)) + 1)
+            (native,) = image.read(window, [band])
+            assert plane.valid.any()
+            np.testing.assert_array_equal(plane.valid, native.valid[rows - lowest, cols - first])
+            np.testing.assert_array_equal(
+                plane.values[plane.valid], native.values[rows - lowest, cols - first][plane.valid]
+            )
