@@ -9,6 +9,7 @@ import numpy as np
 import zarr
 from pyproj import Transformer
 
+from commands import run_command
 from eezarr import SamplesJob, fetch_samples
 from eezarr.emulator.raster import Grid
 from eezarr.emulator.thread import EmulatorThread
@@ -61,6 +62,11 @@ class Bench:
 
     def run(self, text, **options):
         return fetch_samples(self.job(text), **options)
+
+    def eezarr(self, *arguments):
+        """Run the command line in the folder, against the emulator; return a `CompletedProcess`."""
+        service = {"EEZARR_API_URL": self.emulator.url, "EARTHENGINE_PROJECT": "my-project"}
+        return run_command(self.folder, *arguments, **service)
 
     def grid(self, sample):
         """A sample's grid as the store states it."""

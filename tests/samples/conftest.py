@@ -2,7 +2,6 @@
 
 import pytest
 
-from commands import run_command
 from eezarr.emulator.thread import EmulatorThread
 from eezarr.emulator.world import SyntheticWorld
 from sampling import Bench
@@ -26,8 +25,4 @@ def bench(tmp_path, emulator, world):
 
 @pytest.fixture
 def eezarr(bench):
-    def run(*arguments):
-        service = {"EEZARR_API_URL": bench.emulator.url, "EARTHENGINE_PROJECT": "my-project"}
-        return run_command(bench.folder, *arguments, **service)
-
-    return run
+    return bench.eezarr

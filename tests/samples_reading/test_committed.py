@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import zarr
 
-from commands import run_command
 from eezarr import fetch_samples
 from eezarr.errors import ForeignStore, Incomplete, InvalidInput, StoreError
 from eezarr.outputs.batches import make_reader
@@ -260,12 +259,8 @@ def test_shapes_that_icechunk_cannot_hold_are_refused_before_anything_is_asked(b
 def test_the_command_line_knows_it(bench, run, output):
     run(JOB)
 
-    def eezarr(*arguments):
-        service = {"EEZARR_API_URL": bench.emulator.url, "EARTHENGINE_PROJECT": "my-project"}
-        return run_command(bench.folder, *arguments, **service)
-
-    assert f"{COUNT} of {COUNT} stored, complete" in eezarr("status", output).stdout
-    ended = eezarr("verify", output, "--sample", 7)
+    assert f"{COUNT} of {COUNT} stored, complete" in bench.eezarr("status", output).stdout
+    ended = bench.eezarr("verify", output, "--sample", 7)
     assert (ended.returncode, ended.stdout.splitlines()) == (
         0,
         [f"{COUNT} samples checked, 0 altered", "7 samples asked for again, 0 different"],

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import zarr
 
-from commands import run_command
 from eezarr import fetch_samples
 from eezarr.errors import ForeignStore, StoreError
 from eezarr.store import open_samples, open_stored_samples
@@ -93,22 +92,18 @@ def test_a_killed_job_goes_on_in_the_bucket(bench, output, store):
 def test_the_command_line_compares_and_mends_it(bench, output):
     run(bench, JOB, output)
 
-    def eezarr(*arguments):
-        service = {"EEZARR_API_URL": bench.emulator.url, "EARTHENGINE_PROJECT": "my-project"}
-        return run_command(bench.folder, *arguments, **service)
-
-    ended = eezarr("verify", output, "--sample", 5)
+    ended = bench.eezarr("verify", output, "--sample", 5)
     assert (ended.returncode, ended.stdout.splitlines()) == (
         0,
         [f"{COUNT} samples checked, 0 altered", "5 samples asked for again, 0 different"],
     )
     group = zarr.open_group(open_stored_samples(output)._location.store.with_read_only(read_only=False), mode="r+")
     group["target"][4] ^= 1
-    ended = eezarr("verify", output, "--sample", COUNT)
+    ended = bench.eezarr("verify", output, "--sample", COUNT)
     assert ended.returncode == 5
     assert "sample 4 (target)" in ended.stdout
-    assert eezarr("samples", "job.toml", "--output", output, "--repair").returncode == 0
-    assert eezarr("verify", output).returncode == 0
+    assert bench.eezarr("samples", "job.toml", "--output", output, "--repair").returncode == 0
+    assert bench.eezarr("verify", output).returncode == 0
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of forks beside threads
