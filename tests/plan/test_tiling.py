@@ -1,5 +1,9 @@
 """Plans over random grids, types, limits: the oracle restates each rule and calls none of the planner's code."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import product
+
 import numpy as np
 import pytest
 from affine import Affine
@@ -7,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eezarr.errors import InvalidInput
-from eezarr.grid import PixelGrid, Shape2D
+from eezarr.grid import Coverage, PixelGrid, Shape2D
 from eezarr.plan import (
     COMPUTE_PIXELS_LIMITS,
     GET_PIXELS_LIMITS,
@@ -16,6 +20,7 @@ from eezarr.plan import (
     LayoutRequest,
     Plan,
     RequestLimits,
+    Step,
     Tiling,
     make_plan,
 )
@@ -191,6 +196,37 @@ def test_a_billion_tiles_cost_what_one_costs():
     plan = plan_of(2**25, 2**25, ["uint16"], layout=LayoutRequest(chunk=1024), tile=Shape2D(1024, 1024))
     assert plan.tile_count == 2**30
     assert plan.tile(2**30 - 1).window.row == 2**25 - 1024
+
+
+def test_a_polygons_tiles_come_by_time_then_rows_columns_and_bands():
+    whole = plan_of(
+        4 * 64, 5 * 64, ["uint8", "uint16", "uint16"], COMPUTE_PIXELS_LIMITS, LayoutRequest(chunk=64), Shape2D(64, 64)
+    )
+    (left, top), (right, bottom) = (whole.grid.transform @ corner for corner in ((64 + 9, 128 + 9), (3 * 64, 4 * 64)))
+    ring = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+    plan = replace(
+        whole,
+        bands_per_tile=2,
+        coverage=Coverage.of({"type": "Polygon", "coordinates": [ring]}, whole.grid.crs, whole.grid),
+        steps=tuple(Step(time=datetime(2024, 1, day, tzinfo=UTC), images=("x",)) for day in (1, 2, 3)),
+        step_starts=(0, 1),
+    )
+    touched = product((0, 1), (2, 3), (1, 2), (0, 1))  # request in time, row, column, group of bands
+    expected = [
+        (
+            ((time * 4 + row) * 5 + col) * 2 + group,
+            (range(1), range(1, 3))[time],
+            (row * 64, col * 64),
+            group * 2,
+            plan.bands[group * 2 :][:2],
+        )
+        for time, row, col, group in touched
+    ]
+    for tiles in (list(plan), [plan.tile(index) for index, *_ in expected]):
+        got = [(t.index, t.steps, (t.window.row, t.window.col), t.first_band, t.bands) for t in tiles]
+        assert got == expected
+    assert [index for index in range(plan.tile_count) if plan.is_wanted(index)] == [index for index, *_ in expected]
+    assert plan.wanted_count == len(expected)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from eezarr.plan.limits import accounted_bytes
 from eezarr.plan.masking import NO_MASKING, Masking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy.typing as npt
 
@@ -282,30 +282,39 @@ class Plan:
         Raises:
             IndexError: If the index is not in `range(tile_count)`.
         """
-        cut, grid, shape = self._cut, self.grid, self.tile_shape
-        if not 0 <= index < cut.tile_count:
+        if not 0 <= index < self.tile_count:
             raise IndexError(index)
-        place, group = divmod(index, len(cut.groups))
-        line, col = divmod(place, cut.cols)
+        line, place = divmod(index, self.cols * self.band_groups)
+        (tile,) = self._tiles_in_line(line, (place,))
+        return tile
+
+    def _tiles_in_line(self, line: int, places: Iterable[int]) -> Iterator[Tile]:
+        """Yield tiles of one line, which is all columns and band groups of one row at one time, by their place in it.
+
+        What they have in common is computed once: a plan's tiles are made one by one, up to a billion of them.
+        """
+        cut, grid, shape = self._cut, self.grid, self.tile_shape
+        group_count, bands_per_tile = len(cut.groups), self.bands_per_tile
+        first = line * cut.cols * group_count
         span, row = divmod(line, cut.rows)
-        top, left = row * shape.height, col * shape.width
-        window = Window(
-            row=top,
-            col=left,
-            height=min(shape.height, grid.height - top),
-            width=min(shape.width, grid.width - left),
-        )
-        return Tile(
-            index=index,
-            window=window,
-            first_band=group * self.bands_per_tile,
-            bands=cut.groups[group],
-            region=grid,
-            steps=cut.spans[span],
-            has_time=self.steps is not None,
-            masking=self.masking,
-            clip=self.coverage if self.is_clipped else None,
-        )
+        top = row * shape.height
+        height, width, grid_width = min(shape.height, grid.height - top), shape.width, grid.width
+        steps, has_time, masking = cut.spans[span], self.steps is not None, self.masking
+        clip = self.coverage if self.is_clipped else None
+        for place in places:
+            col, group = divmod(place, group_count)
+            left = col * width
+            yield Tile(
+                index=first + place,
+                window=Window(row=top, col=left, height=height, width=min(width, grid_width - left)),
+                first_band=group * bands_per_tile,
+                bands=cut.groups[group],
+                region=grid,
+                steps=steps,
+                has_time=has_time,
+                masking=masking,
+                clip=clip,
+            )
 
     def is_wanted(self, index: int) -> bool:
         """Return whether a tile is asked for: whether the region's polygon, if it is one, touches it."""
@@ -316,8 +325,11 @@ class Plan:
 
     def __iter__(self) -> Iterator[Tile]:
         """Yield all wanted tiles in order, one at a time."""
-        indices = range(self.tile_count)
-        return map(self.tile, indices if self.coverage is None else filter(self.is_wanted, indices))
+        per_line = self.cols * self.band_groups
+        for line in range(self.rows * len(self.step_starts)):
+            places, first = range(per_line), line * per_line
+            wanted = places if self.coverage is None else (place for place in places if self.is_wanted(first + place))
+            yield from self._tiles_in_line(line, wanted)
 
     @property
     def lineage(self) -> str:
