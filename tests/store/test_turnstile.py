@@ -48,34 +48,33 @@ def test_nobody_is_beside_one_who_is_alone(first, second):
     assert order == (["second enters", "first leaves"] if beside else ["first leaves", "second enters"])
 
 
-def test_who_waits_to_be_alone_goes_before_those_who_come_later():
+@pytest.mark.parametrize(
+    "ways", [("together", "alone", "together"), ("alone", "together", "alone"), ("together", "alone", "alone")]
+)
+def test_they_enter_in_the_order_they_came(ways):
     turnstile, order = Turnstile(), []
     entered, go_on = threading.Event(), threading.Event()
 
-    def first():
-        with turnstile.together():
+    def first(way):
+        with getattr(turnstile, way)():
             entered.set()
             assert go_on.wait(60)
 
-    def alone():
-        with turnstile.alone():
-            order.append("alone")
-
-    def later():
-        with turnstile.together():
-            order.append("later")
+    def later(way, number):
+        with getattr(turnstile, way)():
+            order.append(number)
 
     with ThreadPoolExecutor(3) as threads:
-        running = [threads.submit(first)]
+        running = [threads.submit(first, ways[0])]
         assert entered.wait(60)
-        running.append(threads.submit(alone))
-        while not turnstile._waiting and not order:
-            pass
-        running.append(threads.submit(later))
+        for number, way in enumerate(ways[1:], 1):
+            running.append(threads.submit(later, way, number))
+            while len(turnstile._line) < number and not order:
+                pass
         go_on.set()
         for one in running:
             one.result()
-    assert order == ["alone", "later"]
+    assert order == [1, 2]
 
 
 @pytest.mark.parametrize("way", ["together", "alone"])
