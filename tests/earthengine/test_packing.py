@@ -28,6 +28,8 @@ from eezarr.plan.masking import NO_MASKING, make_masking
 from eezarr.plan.steps import Step
 from known import SCENE
 
+pytestmark = pytest.mark.once
+
 MIXED = "projects/eezarr/assets/mixed"
 EDGED = "COPERNICUS/S2/20170407T184921_20170407T190203_T10SEG"
 TYPES = {

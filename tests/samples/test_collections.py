@@ -11,6 +11,8 @@ from pyproj import Transformer
 from eezarr.errors import InvalidInput
 from sampling import on_mixed
 
+pytestmark = pytest.mark.once
+
 S2 = "projects/earthengine-public/assets/COPERNICUS/S2"
 NO_TIME = -(2**63)
 

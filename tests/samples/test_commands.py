@@ -6,6 +6,8 @@ import pytest
 
 from sampling import MIXED, on_mixed
 
+pytestmark = pytest.mark.once
+
 JOB = f"""
 [image]
 asset = "{MIXED}"

@@ -11,6 +11,8 @@ from eezarr.errors import ForeignStore, Incomplete, StoreError
 from eezarr.store import open_samples, open_stored_samples, samplerelabelling
 from sampling import MIXED, on_mixed
 
+pytestmark = pytest.mark.once
+
 COUNT = 12
 JOB = f"""
 [image]

@@ -14,6 +14,8 @@ from eezarr.samples import assign_splits
 from eezarr.samples.splits import spatial_blocks
 from samples.tables import sites
 
+pytestmark = pytest.mark.once
+
 fixed = settings(derandomize=True, deadline=None, max_examples=100)
 FRACTIONS = {"train": 0.7, "val": 0.2, "test": 0.1}
 places = st.lists(st.tuples(st.floats(-180, 180), st.floats(-90, 90)), min_size=1, max_size=60)

@@ -15,6 +15,8 @@ from eezarr.plan import Band
 from eezarr.plan.bands import DTYPES
 from eezarr.samples import BandStatistics, PixelStatistics
 
+pytestmark = pytest.mark.once
+
 fixed = settings(derandomize=True, deadline=None, max_examples=120)
 SMALL = [name for name in DTYPES if np.dtype(name).itemsize <= 2]
 LARGE = [name for name in DTYPES if name not in SMALL]

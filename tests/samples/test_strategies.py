@@ -14,6 +14,8 @@ from eezarr.samples import Centroid, GridPoints, RandomPoints, StratifiedPoints,
 from eezarr.samples.areas import inside
 from samples.tables import polygons
 
+pytestmark = pytest.mark.once
+
 fixed = settings(derandomize=True, deadline=None, max_examples=100)
 EARTH = Geod(ellps="WGS84")
 RING = shapely.Polygon([(0, 0), (8, 0), (8, 8), (0, 8)], [[(1, 1), (7, 1), (7, 7), (1, 7)]])

@@ -14,6 +14,8 @@ from eezarr.errors import InvalidInput
 from eezarr.store import open_stored_samples
 from sampling import MIXED, on_mixed
 
+pytestmark = pytest.mark.once
+
 IMAGE = f"""
 [image]
 asset = "{MIXED}"

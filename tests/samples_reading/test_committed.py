@@ -18,6 +18,8 @@ from eezarr.store import holds_samples, open_samples, open_stored_samples
 from known import environment
 from sampling import MIXED, on_mixed
 
+pytestmark = pytest.mark.once
+
 icechunk = pytest.importorskip("icechunk", reason="Icechunk is not installed: pip install icechunk")
 
 COUNT = 48

@@ -15,6 +15,8 @@ from eezarr.store import open_samples, open_stored_samples
 from known import environment
 from sampling import MIXED, on_mixed
 
+pytestmark = pytest.mark.once
+
 COUNT = 40
 JOB = f"""
 [image]

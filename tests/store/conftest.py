@@ -29,7 +29,7 @@ class Workbench:
     def plan(
         self,
         *,
-        shape=(300, 410),
+        shape=(172, 282),
         tile=(128, 128),
         chunk=(64, 64),
         dtypes=("uint16", "uint16", "uint16"),

@@ -106,8 +106,8 @@ def planes(plan, group):
                 yield number, block[step], None if beside is None else beside[step]
 
 
-def require_exact(plan, output, method, levels=2):
-    """Each level is what the oracle makes of the one below."""
+def require_exact(plan, output, how, levels=2):
+    """Each level is what the oracle makes of the one below; `how` is a method, or one for each band's name."""
     found = groups(output)
     assert len(found) == levels + 1
     for below, level in pairwise(found):
@@ -117,7 +117,7 @@ def require_exact(plan, output, method, levels=2):
             masking = plan.masking
             expected = oracle(
                 fine,
-                method,
+                how if isinstance(how, str) else how[plan.bands[band].name],
                 valid=None if fine_mask is None else fine_mask == 1,
                 empty=masking.fills[band] if masking.mode != "none" else 0,
                 fill=masking.fills[band] if masking.mode == "fill" else None,

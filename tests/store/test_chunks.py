@@ -36,6 +36,7 @@ def is_same(ours, zarrs, itemsize):
 def test_the_bytes_are_zarrs(bench, tmp_path, monkeypatch, zarr_format, compressor, kind, dtype):
     fills = {"B1": 7, "B2": 7} if dtype != "float64" else {"B1": math.nan, "B2": math.nan}
     plan = bench.plan(
+        shape=(150, 100),
         dtypes=(dtype, dtype),
         kind=kind,
         compressor=compressor,
@@ -53,7 +54,7 @@ def test_the_bytes_are_zarrs(bench, tmp_path, monkeypatch, zarr_format, compress
     monkeypatch.setattr(sink, "chunk_writer", lambda *_: None)
     bench.store_all(plan, tmp_path / "zarr.zarr", image)
     ours, zarrs = objects(tmp_path / "own.zarr"), objects(tmp_path / "zarr.zarr")
-    assert len(ours) >= 2 * 5 * 7
+    assert len(ours) >= 2 * 3 * 2
     assert ours.keys() == zarrs.keys()
     # No comparison of the tables: pytest would explain megabytes of difference for minutes.
     assert [path for path in ours if not is_same(ours[path], zarrs[path], np.dtype(dtype).itemsize)] == []

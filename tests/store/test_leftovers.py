@@ -15,9 +15,12 @@ import zarr.storage._local
 from eezarr.store.leftovers import sweep_leftovers
 from eezarr.store.location import locate
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(zarr.storage._local, "_atomic_write"), reason="this zarr writes in place: nothing is left"
-)
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(
+        not hasattr(zarr.storage._local, "_atomic_write"), reason="this zarr writes in place: nothing is left"
+    ),
+]
 
 WRITER = """
 import os, pathlib, signal, sys

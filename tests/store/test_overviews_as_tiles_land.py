@@ -19,6 +19,8 @@ from eezarr.store.pyramid import Pyramid
 from eezarr.store.stages import Halving
 from store.pyramids import methods, numbers, planned, require_exact, watch
 
+pytestmark = pytest.mark.once
+
 LEVELS = {516: 2, 258: 4}
 """Height of a level, and the store's rows for one of its: of `planned`."""
 

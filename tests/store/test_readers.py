@@ -221,5 +221,5 @@ def test_conventions_are_registered_on_group_and_arrays(bench, output):
         assert node.attrs["proj:code"] == "EPSG:32610"
         assert node.attrs["spatial:dimensions"] == ["y", "x"]
         assert node.attrs["spatial:transform"] == [10, 0, 499980, 0, -10, 4200000]
-        assert node.attrs["spatial:shape"] == [300, 410]
-        assert node.attrs["spatial:bbox"] == [499980, 4197000, 504080, 4200000]
+        assert node.attrs["spatial:shape"] == [172, 282]
+        assert node.attrs["spatial:bbox"] == [499980, 4198280, 502800, 4200000]

@@ -172,6 +172,7 @@ def crashing(monkeypatch):
     return run
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("kind", "zarr_format"), [("bands", 2), ("stacked", 3)])
 def test_a_crash_at_any_change_of_creation_is_repaired(bench, tmp_path, crashing, kind, zarr_format):
     plan = bench.plan(shape=(100, 100), tile=(64, 64), chunk=(64, 64), kind=kind, zarr_format=zarr_format)
@@ -188,6 +189,7 @@ def test_a_crash_at_any_change_of_creation_is_repaired(bench, tmp_path, crashing
     assert 5 < changes < 199
 
 
+@pytest.mark.once
 def test_a_crash_at_any_change_of_overwriting_is_repaired_and_never_resumes_the_old(bench, tmp_path, crashing):
     old = bench.plan(shape=(100, 60), tile=(64, 64), chunk=(64, 64), dtypes=("uint8",) * 2, image_key="old")
     new = bench.plan(shape=(60, 60), tile=(64, 64), chunk=(64, 64), zarr_format=2, names=["C1"], dtypes=("int8",))
@@ -237,7 +239,7 @@ def test_an_altered_or_lost_array_is_noticed(bench, output):
     plan = bench.plan()
     bench.store_all(plan, output)
     location = locate(output)
-    zarr.create_array(location.store, name="B2", shape=(300, 410), chunks=(50, 50), dtype="u2", overwrite=True)
+    zarr.create_array(location.store, name="B2", shape=(172, 282), chunks=(50, 50), dtype="u2", overwrite=True)
     location.remove("zarr.json")
     zarr.create_group(location.store)
     with pytest.raises(StoreError, match="B2"):
@@ -268,15 +270,15 @@ def test_verify_names_exactly_the_altered_tiles(bench, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["bands", "stacked"])
-@pytest.mark.parametrize("max_side", [1, 7, 64, 100, 409, 410, 5000])
+@pytest.mark.parametrize("max_side", [1, 7, 64, 100, 281, 282, 5000])
 def test_an_overview_is_every_nth_pixel_and_says_what_is_stored(bench, output, kind, max_side):
     plan = bench.plan(kind=kind, bands_per_tile=2, sharded=True)
     image = store_half(bench, plan, output)
     found = open_store(output).read_overview(["B3", "B1"], max_side)
-    step = -(-410 // max_side)
+    step = -(-282 // max_side)
     assert found.stride == step
-    rows = range(min(step // 2, 299 // 2), 300, step)
-    cols = range(min(step // 2, 409 // 2), 410, step)
+    rows = range(min(step // 2, 171 // 2), 172, step)
+    cols = range(min(step // 2, 281 // 2), 282, step)
     assert found.pixels.shape == found.is_stored.shape == (2, len(rows), len(cols))
     assert max(found.pixels.shape) <= max(max_side, 2)
     for layer, name in enumerate(["B3", "B1"]):
