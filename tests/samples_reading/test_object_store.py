@@ -56,7 +56,7 @@ def run(bench, text, output, **options):
     return fetch_samples(bench.job(text, output=output), **options)
 
 
-@pytest.mark.parametrize("store", ["", "[store]\nshard = 4\n", "[store]\nformat = 2\n"])
+@pytest.mark.parametrize("store", ["[store]\nformat = 2\n", "[store]\nshard = 4\n"])
 def test_a_killed_job_goes_on_in_the_bucket(bench, output, store):
     job = JOB + store
     bench.job(job)
