@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import math
@@ -295,9 +296,14 @@ def cube_of(groups, **options):
     return Cube(collection="projects/earthengine-public/assets/COPERNICUS/S2", steps=steps, **options)
 
 
+@functools.cache
+def plane_of(world, name, band, grid):
+    return world.image(name).read(grid, [band])[0]
+
+
 def stack_of(world, names, band, grid, cast=None):
     """One band of some images, masked where it is masked: (image, y, x)."""
-    planes = [world.image(name).read(grid, [band])[0] for name in names]
+    planes = [plane_of(world, name, band, grid) for name in names]
     return np.ma.stack(
         [np.ma.masked_array(plane.values.astype(cast or plane.values.dtype), ~plane.valid) for plane in planes]
     )
