@@ -59,7 +59,7 @@ def interleaved(shape, dtypes):
     "types",
     [
         ("uint16",) * 12,
-        ("float64",) * 64,
+        ("float64",) * 9,
         ("uint8",),
         ("int16", "uint16", "uint16", "float32", "uint32", "uint8", "uint8", "float64", "float64"),
     ],

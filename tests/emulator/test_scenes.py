@@ -104,6 +104,10 @@ def test_reflectance_is_as_hard_to_compress_as_real_reflectance(world):
         assert 7.0 < -(share * np.log2(share)).sum() < 9.5
 
 
+def seen(scene, rows, cols):
+    return scene.view(scene.ground(rows, cols), rows, cols)
+
+
 @pytest.mark.parametrize("percent", [4.3166, 38.9, 97.3])
 def test_clouds_cover_what_the_property_says(percent):
     scene = Scene(
@@ -115,7 +119,7 @@ def test_clouds_cover_what_the_property_says(percent):
         swath=None,
     )
     rows = cols = np.arange(0, SIDE_PX, 24)
-    view = scene.view(rows, cols)
+    view = seen(scene, rows, cols)
     assert abs(100 * np.mean(view.cloud > 0) - percent) < 4
     assert np.mean(scene.cloud_bits(view) > 0) == np.mean(view.cloud > 0)
 
@@ -148,9 +152,9 @@ def test_some_scenes_have_a_masked_edge_and_the_quickstart_scene_has_none(world)
 
 def test_a_block_with_a_town_and_one_without_agree_where_they_meet():
     rows = np.arange(1200, 1456)
-    whole = SCENE.view(rows, np.arange(7000, 9048)).surface
+    whole = SCENE.ground(rows, np.arange(7000, 9048)).surface
     assert ((whole >= spectra.TOWN) & (whole < spectra.RIVER)).any()
-    parts = [SCENE.view(rows, np.arange(col, col + 64)).surface for col in range(7000, 9048, 64)]
+    parts = [SCENE.ground(rows, np.arange(col, col + 64)).surface for col in range(7000, 9048, 64)]
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
 
 
@@ -158,10 +162,10 @@ def test_every_shortcut_for_an_empty_block_is_exact():
     cloudy = replace(SCENE, overpass=5, cloudy_percent=20.0)
     for top, left in [(6000, 1800), (300, 6300), (200, 3000), (8000, 1000)]:
         rows, cols = np.arange(top, top + 512), np.arange(left, left + 512)
-        whole = cloudy.view(rows, cols)
+        whole = seen(cloudy, rows, cols)
         for k, j in np.ndindex(8, 8):
             place = (slice(64 * k, 64 * k + 64), slice(64 * j, 64 * j + 64))
-            part = cloudy.view(rows[place[0]], cols[place[1]])
+            part = seen(cloudy, rows[place[0]], cols[place[1]])
             np.testing.assert_array_equal(part.surface, whole.surface[place])
             np.testing.assert_array_equal(part.light, whole.light[place])
             cloud = np.zeros((64, 64)) if part.cloud is None else part.cloud
@@ -179,8 +183,8 @@ def test_the_lattice_is_bilinear():
 def test_shadows_lie_north_west_of_their_clouds():
     cloudy = replace(SCENE, overpass=5, cloudy_percent=20.0)
     rows, cols = np.arange(100, 10_000, 7), np.arange(100, 10_000, 7)
-    clear = replace(SCENE, overpass=5).view(rows, cols).light
-    shade = 1 - cloudy.view(rows, cols).light / clear
+    clear = seen(replace(SCENE, overpass=5), rows, cols).light
+    shade = 1 - seen(cloudy, rows, cols).light / clear
     y, x = rows + SCENE.first_row + 38, cols + SCENE.first_col + 31
     density = terrain.sky(5, y, x).at(0, y, x)
     threshold = terrain.cloud_threshold(5, SCENE.first_row, SCENE.first_col, SIDE_PX, 20.0)
@@ -195,6 +199,6 @@ def test_coarse_bands_are_the_ten_metre_ground_nearest_their_centre(world):
         size = metres // 10
         own_rows, own_cols = rows * size + middle, cols * size + middle
         scene = world.image(CLEAR).image.band(band).pixels.stored.scene
-        wanted = scene.reflectance(scene.view(own_rows, own_cols), band, own_rows, own_cols)
+        wanted = scene.reflectance(seen(scene, own_rows, own_cols), band, own_rows, own_cols)
         plane = world.image(CLEAR).read(window(300, 400, 40, 30, metres), [band])[0]
         np.testing.assert_array_equal(plane.values, wanted)

@@ -17,7 +17,7 @@ from eezarr.emulator.pyramid import sample_pyramid
 from eezarr.emulator.raster import Grid, Plane
 
 if TYPE_CHECKING:
-    from eezarr.emulator.scenes import Scene, View
+    from eezarr.emulator.scenes import Ground, Scene, View
     from eezarr.emulator.texture import Indices
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -38,10 +38,12 @@ class Pixels(Protocol):
 class Run:
     """The reading of one block: remembers what each node answered."""
 
-    __slots__ = ("_known", "views")
+    __slots__ = ("_known", "grounds", "views")
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, Grid], tuple[Pixels, Plane]] = {}
+        self.grounds: dict[tuple[int, int, bytes, bytes], Ground] = {}
+        """What lies at the block's places: shared by the scenes of a tile."""
         self.views: dict[tuple[Scene, bytes, bytes], View] = {}
         """What scenes show of the block's places: shared by their bands."""
 

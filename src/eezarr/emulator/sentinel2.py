@@ -24,6 +24,7 @@ from eezarr.emulator.terrain import hashed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from eezarr.emulator.scenes import View
     from eezarr.emulator.texture import Indices
 
 L1C, L2A = "COPERNICUS/S2", "COPERNICUS/S2_SR_HARMONIZED"
@@ -163,16 +164,24 @@ class SceneBand:
         dtype = _DTYPES.get(self.band, "uint16")
         if self.band in ("QA10", "QA20") or not valid.any():
             return Plane(values=np.zeros(shape, dtype), valid=valid)
-        key = (self.scene, own_rows.tobytes(), own_cols.tobytes())
-        if key not in run.views:
-            run.views[key] = self.scene.view(own_rows, own_cols)
-        view = run.views[key]
+        view = self._view(own_rows, own_cols, run)
         if self.band == "QA60":
             return Plane(values=self.scene.cloud_bits(view), valid=valid)
         if self.band == "SCL":
             return Plane(values=self.scene.scene_classes(view), valid=valid)
         source = {"AOT": "B1", "WVP": "B9"}.get(self.band, self.band)
         return Plane(values=self.scene.reflectance(view, source, own_rows, own_cols), valid=valid)
+
+    def _view(self, rows: Indices, cols: Indices, run: Run) -> View:
+        """What the scene shows at 10 m rows and columns; what is there on every day is found once a run."""
+        scene, places = self.scene, (rows.tobytes(), cols.tobytes())
+        key = (scene, *places)
+        if key not in run.views:
+            corner = (scene.first_row, scene.first_col, *places)
+            if corner not in run.grounds:
+                run.grounds[corner] = scene.ground(rows, cols)
+            run.views[key] = scene.view(run.grounds[corner], rows, cols)
+        return run.views[key]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
