@@ -15,6 +15,7 @@ from eezarr.emulator.raster import EvaluationError, Grid
 from eezarr.emulator.world import ImageRaster, SyntheticWorld
 
 CLEAR = "COPERNICUS/S2/20170430T190351_20170430T190351_T10SEG"
+EARLIER = "COPERNICUS/S2/20170410T190351_20170410T190351_T10SEG"
 EDGED = "COPERNICUS/S2/20170407T184921_20170407T190203_T10SEG"
 MIXED = "projects/eezarr/assets/mixed"
 SR = "COPERNICUS/S2_SR_HARMONIZED"
@@ -658,12 +659,16 @@ def test_integers_bytes_functions_and_dictionaries(world):
     assert world.evaluate({"values": values, "result": "0"}) == {"a": 2**62 + 1, "b": 6}
 
 
-def test_a_shared_node_is_read_once_a_block(world, monkeypatch):
+def test_a_shared_node_is_read_once_a_block_and_so_is_the_ground_of_a_tile(world, monkeypatch):
     from eezarr.emulator.scenes import Scene
 
-    seen = []
-    view = Scene.view
-    monkeypatch.setattr(Scene, "view", lambda self, rows, cols: seen.append(1) or view(self, rows, cols))
+    made = []
+    for name in ("view", "ground"):
+        make = getattr(Scene, name)
+        monkeypatch.setattr(Scene, name, lambda *given, make=make, name=name: made.append(name) or make(*given))
     image = ee.Image(CLEAR).select("B4")
-    read(world, image.add(image.multiply(2)).addBands(ee.Image(CLEAR).select("B8")))
-    assert len(seen) == 1
+    both = image.add(image.multiply(2)).addBands(ee.Image(CLEAR).select("B8"))
+    read(world, both)
+    assert sorted(made) == ["ground", "view"]
+    read(world, both.addBands(ee.Image(EARLIER).select("B4")))
+    assert sorted(made) == ["ground", "ground", "view", "view", "view"]
