@@ -14,6 +14,8 @@ from eezarr.earthengine.refusals import REFUSALS
 from eezarr.earthengine.status import classify
 from eezarr.errors import AccessDenied, EezarrError, ServiceRefusal, Throttled, TooHeavy, Unreachable
 
+pytestmark = pytest.mark.once
+
 NOW = 1_800_000_000.0
 
 

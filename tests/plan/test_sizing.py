@@ -15,6 +15,8 @@ from affine import Affine
 from eezarr.grid import PixelGrid, Shape2D
 from eezarr.plan import COMPUTE_PIXELS_LIMITS, Band, Budget, LayoutRequest, Plan, make_plan
 
+pytestmark = pytest.mark.once
+
 BASE_S = 0.5
 BYTES_PER_S = 10e6
 JITTER = 0.3

@@ -25,6 +25,8 @@ from eezarr.plan import (
     make_plan,
 )
 
+pytestmark = pytest.mark.once
+
 BYTES = {"int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4, "float32": 4, "float64": 8}
 
 dtypes = st.sampled_from(sorted(BYTES))
