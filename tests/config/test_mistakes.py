@@ -203,6 +203,7 @@ def test_the_command_line_says_it_in_one_line(kind, text, says, tmp_path, monkey
     (line,) = ended.stderr.splitlines()
     assert line.startswith("error: ")
     assert says in line
+    assert "?." not in line
 
 
 @pytest.mark.parametrize(("kind", "text", "says"), SHAPES)

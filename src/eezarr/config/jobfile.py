@@ -81,8 +81,9 @@ class JobFile(Section):
             job = cls.model_validate(data)
         except ValidationError as error:
             problems = explain(cls, error, misplaced=cls.misplaced)
+            end = "" if problems.endswith("?") else "."
             raise InvalidInput(
-                f"{name}: {problems}.", hint="`eezarr schema` prints all keys with what they mean."
+                f"{name}: {problems}{end}", hint="`eezarr schema` prints all keys with what they mean."
             ) from error
         job._folder = folder  # noqa: SLF001 - private to others
         return job
