@@ -17,8 +17,6 @@ from eezarr.errors import InvalidInput
 from eezarr.grid import Coverage, PixelGrid, Window, parse_crs
 from eezarr.grid.outline import pixel_edges, ring_edges
 
-pytestmark = pytest.mark.once
-
 fixed = settings(derandomize=True, deadline=None, max_examples=150)
 few = settings(derandomize=True, deadline=None, max_examples=25)
 
