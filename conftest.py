@@ -1,4 +1,4 @@
-"""The README, run in its order against the emulator: its job, its commands, its Python. And how many tests at once."""
+"""Runs the README: its job, its commands and its Python, in this order, against the emulator."""
 
 from __future__ import annotations
 
@@ -57,11 +57,6 @@ def stop(namespace: dict[str, object]) -> None:
     os.chdir(back)
     emulator.stop()
     folder.cleanup()
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: tests wait for servers and processes now and then."""
-    return (os.cpu_count() or 1) + 1
 
 
 pytest_collect_file = Sybil(

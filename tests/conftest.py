@@ -1,5 +1,6 @@
-"""Shared by all tests: reproducible random examples, and a bucket in a real S3 API: moto's server on loopback."""
+"""Shared by all tests: how many run at once, reproducible examples, and a bucket in a real S3 API: moto's on loopback."""
 
+import os
 import urllib.request
 
 import pytest
@@ -9,6 +10,11 @@ settings.register_profile(
     "eezarr", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100
 )
 settings.load_profile("eezarr")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: tests wait for servers and processes now and then."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="module")
