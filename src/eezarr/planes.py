@@ -85,7 +85,8 @@ def _runs(pixels: Pixels, planes: Sequence[_Plane]) -> Iterator[tuple[Block, Blo
 
     Fields that lie one after another in a pixel, and whose planes do so in memory, are one copy.
     """
-    assert pixels.dtype.fields is not None
+    fields = pixels.dtype.fields
+    assert fields is not None
 
     def place_of_first(numbered: tuple[int, _Plane]) -> tuple[object, ...]:
         number, plane = numbered
@@ -93,7 +94,6 @@ def _runs(pixels: Pixels, planes: Sequence[_Plane]) -> Iterator[tuple[Block, Blo
         address = plane.into.__array_interface__["data"][0]
         return dtype, offset - number * dtype.itemsize, address - number * plane.into.nbytes
 
-    fields = pixels.dtype.fields
     for _, run in groupby(enumerate(planes), place_of_first):
         (_, first), *rest = run
         field, layer = pixels[first.name], first.into
