@@ -1,4 +1,4 @@
-"""Shared by all tests: how many run at once, reproducible examples, and a bucket in a real S3 API: moto's on loopback."""
+"""Shared by all tests: how many run at once, reproducible examples, and a bucket of moto's server, a real S3 API."""
 
 import os
 import urllib.request

@@ -7,7 +7,6 @@ from itertools import count
 
 import numpy as np
 import pytest
-import rioxarray  # noqa: F401 - registers `.rio`
 import zarr
 
 from eezarr.errors import StoreError

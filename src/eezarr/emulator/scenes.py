@@ -4,7 +4,7 @@ Law: a pixel is a function of its place on the global 10 m raster (`terrain`), i
 cover; no window, order of reading or cache changes it. Coarser bands (20 m, 60 m) are the 10 m value nearest their
 centre.
 Cost: about 17 ns a pixel for the ground, shared by all scenes of a tile, 1 to 6 ns for what one shows, and 4 ns a band
-(measured, blocks of 320 x 320); arrays of some 100 000 pixels stay in a core's second-level cache, so callers ask for blocks of that size.
+(measured); arrays of some 100 000 pixels stay in a core's second-level cache, so callers ask for blocks of that size.
 """
 
 from __future__ import annotations
