@@ -7,7 +7,7 @@ import pytest
 from affine import Affine
 
 from eezarr.grid import PixelGrid, Shape2D, Window
-from eezarr.plan import Band, Tile, record_dtype
+from eezarr.plan import Band, Selection, Tile, record_dtype
 from eezarr.planes import unpack
 
 SIDES = Shape2D(70, 90)
@@ -19,7 +19,7 @@ MIXED = ("int16", "uint16", "uint16", "float32", "uint32", "uint8", "uint8", "fl
 def tile_of(types):
     bands = tuple(Band(f"b{number}", dtype) for number, dtype in enumerate(types))
     window = Window(row=7, col=9, height=SIDES.height, width=SIDES.width)
-    return Tile(index=0, window=window, first_band=0, bands=bands, region=REGION)
+    return Tile(index=0, window=window, region=REGION, selection=Selection(bands=bands))
 
 
 def apart(shape, dtypes):

@@ -66,7 +66,7 @@ def unpack(
     runs = list(_runs(pixels, planes))
     top, left = (span.start or 0 for span in part)
     window = Window(row=tile.window.row + top, col=tile.window.col + left, height=height, width=width)
-    is_outside = None if tile.clip is None else ~tile.clip.inside(window)
+    is_outside = None if tile.selection.clip is None else ~tile.selection.clip.inside(window)
     step = max(1, _BLOCK_BYTES // (width * pixels.dtype.itemsize))
     for row in range(0, height, step):
         rows = slice(row, row + step)
@@ -105,7 +105,7 @@ def _runs(pixels: Pixels, planes: Sequence[_Plane]) -> Iterator[tuple[Block, Blo
 
 
 def _planes(tile: Tile, into: Sequence[tuple[Sequence[Field], Block]]) -> Iterator[_Plane]:
-    masking = tile.masking
+    masking = tile.selection.masking
     own = {(asked.step, asked.band): asked.wire.name for asked in tile.fields if asked.kind == "mask"}
     for fields, block in into:
         layers = block.reshape(-1, *block.shape[-2:])

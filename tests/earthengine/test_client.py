@@ -14,7 +14,7 @@ from eezarr.earthengine import EarthEngine, Image, PixelSource, body_capacity
 from eezarr.engine.buffers import OwnMemory
 from eezarr.errors import AccessDenied, BadBody, InvalidInput, ServiceRefusal
 from eezarr.grid import PixelGrid, Shape2D, Window
-from eezarr.plan import Band, Tile
+from eezarr.plan import Band, Selection, Tile
 
 DTYPES = {"B4": "<u2", "B8": "<u2", "ndvi": "<f4"}
 GRID = PixelGrid(crs="EPSG:32610", transform=Affine(10, 0, 500_000, 0, -10, 4_200_000), width=40, height=30)
@@ -79,7 +79,7 @@ async def client(serve, service):
 def tile_of(row=5, col=7, height=4, width=6, bands=("B8", "ndvi")):
     window = Window(row=row, col=col, height=height, width=width)
     named = tuple(Band(band, np.dtype(DTYPES[band]).name) for band in bands)
-    return Tile(index=0, window=window, first_band=0, bands=named, region=GRID)
+    return Tile(index=0, window=window, region=GRID, selection=Selection(bands=named))
 
 
 @pytest.mark.parametrize(

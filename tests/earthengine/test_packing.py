@@ -24,7 +24,7 @@ from eezarr.emulator.thread import EmulatorThread
 from eezarr.emulator.world import SyntheticWorld
 from eezarr.grid import PixelGrid
 from eezarr.plan.bands import Band
-from eezarr.plan.fields import fields_of
+from eezarr.plan.fields import Selection
 from eezarr.plan.masking import NO_MASKING, make_masking
 from eezarr.plan.steps import Step
 from known import SCENE
@@ -91,7 +91,7 @@ def ask(emulator, world):
     def asked(images, bands, masking, *, grid=CORNER, has_time=True, subset=None, first_band=0):
         chosen = tuple(bands) if subset is None else tuple(bands[first_band : first_band + subset])
         steps = range(min(images), max(images) + 1)
-        fields = fields_of(chosen, first_band=first_band, steps=steps, has_time=has_time, masking=masking)
+        fields = Selection(bands=chosen, first_band=first_band, steps=steps, has_time=has_time, masking=masking).fields
         text = packed_expression(images, bands=bands, masking=masking, fields=fields)
         pixels = compute(emulator, text, grid)
         # Exactly the fields: their order, their names, their types.
@@ -158,7 +158,7 @@ def test_a_plain_image_keeps_its_names_and_its_expression(ask):
     bands = (Band("i8", "int8"), Band("f32", "float32"))
     asked = ask({0: image}, bands, NO_MASKING, has_time=False)
     assert asked.pixels.dtype.names == ("i8", "f32")
-    fields = fields_of(bands, first_band=0, steps=range(1), has_time=False, masking=NO_MASKING)
+    fields = Selection(bands=bands, steps=range(1), has_time=False, masking=NO_MASKING).fields
     assert packed_expression({0: image}, bands=bands, masking=NO_MASKING, fields=fields) == build(image)
 
 
@@ -321,7 +321,7 @@ def test_groups_are_reduced_as_numpy_does(emulator, world, reduction, mode):
     dtype = "float64" if reduction in ("median", "mean") else "uint16"
     bands = tuple(Band(name, dtype) for name in names)
     masking = make_masking(mode, bands, fill=0)
-    fields = fields_of(bands, first_band=0, steps=range(3), has_time=True, masking=masking)
+    fields = Selection(bands=bands, steps=range(3), has_time=True, masking=masking).fields
     text = packed_expression(cube.images(range(3)), bands=bands, masking=masking, fields=fields)
     pixels = compute(emulator, text, EDGE)
     for step, group in enumerate(groups):
@@ -349,7 +349,7 @@ def newest(stack):
 def test_no_grouping_is_no_reduction(emulator, world):
     cube = cube_of([[name] for name in s2(7)], bands=("B4", "QA60"), reduction="mean")
     bands = (Band("B4", "uint16"), Band("QA60", "uint16"))
-    fields = fields_of(bands, first_band=0, steps=range(2), has_time=True, masking=NO_MASKING)
+    fields = Selection(bands=bands, steps=range(2), has_time=True, masking=NO_MASKING).fields
     text = packed_expression(cube.images(range(2)), bands=bands, masking=NO_MASKING, fields=fields)
     pixels = compute(emulator, text, EDGE)
     for step, name in enumerate(s2(7)):
@@ -370,7 +370,7 @@ def test_casts_and_lacking_bands(emulator, world):
     )  # fmt: skip
     bands = (Band("SCL", "uint8"), Band("B4", "uint8"))
     masking = make_masking("band", bands, fill=9, is_shared=False)
-    fields = fields_of(bands, first_band=0, steps=range(3), has_time=True, masking=masking)
+    fields = Selection(bands=bands, steps=range(3), has_time=True, masking=masking).fields
     text = packed_expression(cube.images(range(3)), bands=bands, masking=masking, fields=fields)
     pixels = compute(emulator, text, EDGE)
     classes = stack_of(world, [sr], "SCL", EDGE)[0]
@@ -449,7 +449,7 @@ def test_a_packed_request_is_what_the_official_client_sends(ee):
     cube = cube_of([[name] for name in s2(7)], bands=("B4", "B8"))
     bands = (Band("B4", "uint16"), Band("B8", "float64"))
     masking = make_masking("band", bands, fill={"B4": 3, "B8": 0.5})
-    fields = fields_of(bands, first_band=0, steps=range(2), has_time=True, masking=masking)
+    fields = Selection(bands=bands, steps=range(2), has_time=True, masking=masking).fields
     text = packed_expression(cube.images(range(2)), bands=bands, masking=masking, fields=fields)
     images = [ee.Image(name.removeprefix("projects/earthengine-public/assets/")).select(["B4", "B8"]) for name in s2(7)]
     names = ["p0_0", "p0_1", "p1_0", "p1_1"]
@@ -466,7 +466,7 @@ def test_masks_of_single_bands_are_what_the_official_client_sends(ee):
     image = loaded(MIXED, bands=["i8", "f32"])
     bands = (Band("i8", "int8"), Band("f32", "float32"))
     masking = make_masking("fill", bands, fill={"i8": 0})
-    fields = fields_of(bands, first_band=0, steps=range(1), has_time=False, masking=masking)
+    fields = Selection(bands=bands, steps=range(1), has_time=False, masking=masking).fields
     text = packed_expression({0: image}, bands=bands, masking=masking, fields=fields)
     stack = ee.Image(MIXED).select(["i8", "f32"]).rename(["p0_0", "p0_1"])
     filled = stack.unmask(ee.Image.constant(0), False).cast({"p0_0": "int8", "p0_1": "float"})
@@ -505,7 +505,7 @@ def test_nesting_does_not_grow_with_steps_and_length_grows_in_line(mode):
     grown = {}
     for count in (50, 100, 200):
         cube = cube_of([s2(7)] * count, bands=names, grouping="day")
-        fields = fields_of(bands, first_band=0, steps=range(count), has_time=True, masking=masking)
+        fields = Selection(bands=bands, steps=range(count), has_time=True, masking=masking).fields
         text = packed_expression(cube.images(range(count)), bands=bands, masking=masking, fields=fields)
         document = json.loads(text)
         assert depth(document, document["values"][document["result"]]) <= 20
@@ -549,7 +549,9 @@ def test_steps_are_never_longer_than_said(data):
         images[start] = parse_expression(
             {"result": "r", "values": {"r": listed([{"valueReference": "s"}] * 30), "s": constant("x")}}
         )
-    fields = fields_of(chosen, first_band=first, steps=range(start, start + count), has_time=True, masking=masking)
+    fields = Selection(
+        bands=chosen, first_band=first, steps=range(start, start + count), has_time=True, masking=masking
+    ).fields
     text = packed_expression(images, bands=bands, masking=masking, fields=fields)
     template = PixelTemplate({"fileFormat": "NPY"}, expression=text)
     real = template.body(GRID, [field.wire.name for field in fields]).size
@@ -567,7 +569,7 @@ def test_many_bands_and_long_images_are_counted_in_full(mode):
     cube = cube_of([s2(7) * 300], bands=tuple(band.name for band in bands), grouping="day")
     last = range(999_999, 1_000_000)
     images = {last[0]: cube.images([0])[0]}
-    fields = fields_of(bands[1:], first_band=1, steps=last, has_time=True, masking=masking)
+    fields = Selection(bands=bands[1:], first_band=1, steps=last, has_time=True, masking=masking).fields
     text = packed_expression(images, bands=bands, masking=masking, fields=fields)
     names = json.dumps([field.wire.name for field in fields], separators=(",", ":"))
     said = step_bytes(images[last[0]], bands=bands, masking=masking)
@@ -580,7 +582,7 @@ def test_keys_that_grow_in_company_are_counted():
     often = {"result": "r", "values": {"r": listed([{"valueReference": "s"}] * 3000), "s": constant([0])}}
     images = {0: parse_expression(many), 1: parse_expression(often)}
     bands = (Band("a", "uint8"),)
-    fields = fields_of(bands, first_band=0, steps=range(2), has_time=True, masking=NO_MASKING)
+    fields = Selection(bands=bands, steps=range(2), has_time=True, masking=NO_MASKING).fields
     real = len(packed_expression(images, bands=bands, masking=NO_MASKING, fields=fields))
     said = [step_bytes(image, bands=bands, masking=NO_MASKING) for image in images.values()]
     assert sum(len(image) for image in images.values()) + 5000 < real <= sum(said)

@@ -13,7 +13,7 @@ from eezarr.errors import Unreachable
 from eezarr.events import Hedged
 from eezarr.grid import PixelGrid, Window
 from eezarr.limit import ConcurrencyLimit, RateLimit
-from eezarr.plan import Band, Tile
+from eezarr.plan import Band, Selection, Tile
 from virtual_time import run_virtually
 
 REGION = PixelGrid(crs="EPSG:32610", transform=Affine(10, 0, 0, 0, -10, 0), width=100_000, height=1)
@@ -22,7 +22,10 @@ BANDS = (Band("a", "uint16"),)
 
 def tile_of(number):
     return Tile(
-        index=number, window=Window(row=0, col=number, height=1, width=1), first_band=0, bands=BANDS, region=REGION
+        index=number,
+        window=Window(row=0, col=number, height=1, width=1),
+        region=REGION,
+        selection=Selection(bands=BANDS),
     )
 
 

@@ -17,7 +17,7 @@ from eezarr.errors import TooHeavy, Unreachable
 from eezarr.events import TileSplit
 from eezarr.grid import PixelGrid, Shape2D, Window
 from eezarr.limit import ConcurrencyLimit, RateLimit
-from eezarr.plan import Band, Tile, record_dtype
+from eezarr.plan import Band, Selection, Tile, record_dtype
 from eezarr.retry import RetryPolicy
 from virtual_time import run_virtually
 
@@ -28,7 +28,10 @@ UNIT = Shape2D(128, 128)
 
 def tile_of(height=512, width=512, row=256, col=384):
     return Tile(
-        index=7, window=Window(row=row, col=col, height=height, width=width), first_band=0, bands=BANDS, region=REGION
+        index=7,
+        window=Window(row=row, col=col, height=height, width=width),
+        region=REGION,
+        selection=Selection(bands=BANDS),
     )
 
 

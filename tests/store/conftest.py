@@ -83,8 +83,10 @@ class Workbench:
 
     def whole(self, plan: Plan) -> Tile:
         """All of a plan as one tile."""
+        first = plan.tile(0)
+        selection = replace(first.selection, bands=plan.bands, steps=range(plan.step_count))
         window = Window(row=0, col=0, height=plan.grid.height, width=plan.grid.width)
-        return replace(plan.tile(0), window=window, bands=plan.bands, steps=range(plan.step_count))
+        return replace(first, window=window, selection=selection)
 
     def cut(self, image, tile):
         """What a source would answer for a tile: its own packed array."""

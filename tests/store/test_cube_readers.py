@@ -65,7 +65,7 @@ def stored(bench, tmp_path, kind, steps, mask, zarr_format):
 
 def planes(plan, image):
     """What was stored: (time, band, y, x), and of the masks (time, y, x) or (time, band, y, x)."""
-    times, is_plain = range(plan.step_count), plan.tile(0).is_plain
+    times, is_plain = range(plan.step_count), plan.tile(0).selection.is_plain
     wire = (lambda _, band: NAMES[band]) if is_plain else (lambda step, band: f"p{step}_{band}")
     pixels = np.array([[image[wire(step, band)] for band in range(3)] for step in times])
     if plan.masking.mode != "band":

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from eezarr.errors import StoreError
 from eezarr.grid import Window
-from eezarr.plan import Tile
+from eezarr.plan import Selection, Tile
 from eezarr.store import open_store
 from eezarr.store.location import locate
 
@@ -126,7 +126,7 @@ def test_a_tile_that_cuts_a_write_unit_is_refused_and_not_marked(bench, output):
         Window(row=0, col=0, height=96, width=64),
         Window(row=128, col=0, height=64, width=64),
     ):
-        bad = Tile(index=0, window=window, first_band=0, bands=good.bands, region=good.region)
+        bad = Tile(index=0, window=window, region=good.region, selection=Selection(bands=good.bands))
         with pytest.raises(StoreError, match="write units"):
             sink.write(bad, np.zeros((window.height, window.width), bench.pixels(plan).dtype))
     assert list(sink.missing()) == [0, 1, 2, 3]
@@ -137,7 +137,9 @@ def test_a_band_group_that_cuts_a_chunk_of_bands_is_refused(bench, output):
     plan = bench.plan(shape=(64, 64), tile=(64, 64), dtypes=("uint8",) * 4, kind="stacked", bands_per_tile=2)
     sink = bench.sink(plan, output)
     good = plan.tile(0)
-    bad = Tile(index=0, window=good.window, first_band=1, bands=plan.bands[1:3], region=good.region)
+    bad = Tile(
+        index=0, window=good.window, region=good.region, selection=Selection(bands=plan.bands[1:3], first_band=1)
+    )
     with pytest.raises(StoreError, match="write units"):
         sink.write(bad, np.zeros((64, 64), [("B2", "u1"), ("B3", "u1")]))
 

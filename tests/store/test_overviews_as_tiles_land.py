@@ -40,12 +40,12 @@ def is_source(tile, made):
     factor = LEVELS[made.region.height]
     spans = ((tile.window.row, tile.window.height, made.window.row, made.window.height),
              (tile.window.col, tile.window.width, made.window.col, made.window.width))  # fmt: skip
+    is_shared = tile.selection.masking.mode == "band" and tile.selection.masking.is_shared
     return (
         all(first < (start + size) * factor and start * factor < first + side for first, side, start, size in spans)
         and tile.steps == made.steps
-        and (tile.first_band == made.first_band or (tile.masking.mode == "band" and tile.masking.is_shared
-                                                    and tile.first_band == 0))
-    )  # fmt: skip
+        and (tile.first_band == made.first_band or (is_shared and tile.first_band == 0))
+    )
 
 
 def name(tile):

@@ -91,10 +91,10 @@ class QueueKeeper:
         """Copy the tile, and wait until there is room for it."""
         shape = (len(tile.steps), len(tile.bands), tile.window.height, tile.window.width)
         own = np.empty(shape, np.result_type(*(band.dtype for band in tile.bands)))
-        mask = np.empty(shape, np.uint8) if tile.masking.mode == "band" else None
+        mask = np.empty(shape, np.uint8) if tile.selection.masking.mode == "band" else None
         whole = (slice(None), slice(None))
         unpack(tile, pixels, _planes(tile, own, mask, whole, (tile.steps.start, tile.first_band)))
-        if tile.has_time:
+        if tile.selection.has_time:
             fetched = FetchedTile(tile=tile, pixels=own, mask=mask)
         else:
             fetched = FetchedTile(tile=tile, pixels=own[0], mask=None if mask is None else mask[0])

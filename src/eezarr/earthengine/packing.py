@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from eezarr.earthengine.expression import build
 from eezarr.earthengine.nodes import call, constant, listed, selectors
-from eezarr.plan.fields import fields_of
+from eezarr.plan.fields import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ def packed_expression(
             plan's, in the plan's order.
         bands: The plan's, all of them.
         masking: The plan's.
-        fields: What a request asks for, as `fields_of` lists it: a band's mask only beside its pixels.
+        fields: What a request asks for, as `Selection.fields` lists it: a band's mask only beside its pixels.
         labels: The image whose one band is the target, where a field is one; where it is masked, the target is 0.
 
     Raises:
@@ -109,7 +109,8 @@ def step_bytes(image: Node, *, bands: Sequence[Band], masking: Masking) -> int:
 @lru_cache(maxsize=64)
 def _frame_bytes(bands: tuple[Band, ...], masking: Masking) -> int:
     """Return the most bytes that a step takes beside its image."""
-    fields = fields_of(bands, first_band=0, steps=range(_LAST_STEP, _LAST_STEP + 1), has_time=True, masking=masking)
+    last = range(_LAST_STEP, _LAST_STEP + 1)
+    fields = Selection(bands=bands, steps=last, has_time=True, masking=masking).fields
     image = call("Image.load", {"id": constant("")})
     frame = packed_expression({_LAST_STEP: image}, bands=bands, masking=masking, fields=fields)
     chosen = build(_selected(image, [band.name for band in bands]))

@@ -108,7 +108,7 @@ class PixelSource:
         Raises:
             EezarrError: `Retryable` if asking again can help, `TooHeavy` if a smaller tile can, others are final.
         """
-        prepared = self._plain if tile.is_plain and self._plain is not None else self._prepared(tile)
+        prepared = self._plain if tile.selection.is_plain and self._plain is not None else self._prepared(tile)
         return await self._service.read_tile(prepared, tile, memory)
 
     def _prepared(self, tile: Tile) -> PreparedImage:

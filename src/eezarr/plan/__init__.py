@@ -1,7 +1,7 @@
 """Planning: how a region becomes requests and stored objects. Pure: no I/O, no clock."""
 
 from eezarr.plan.bands import DTYPES, Band, record_dtype
-from eezarr.plan.fields import MASK_DTYPE, Field, fields_of
+from eezarr.plan.fields import MASK_DTYPE, Field, Selection
 from eezarr.plan.limits import COMPUTE_PIXELS_LIMITS, GET_PIXELS_LIMITS, RequestLimits, accounted_bytes, pixel_cost
 from eezarr.plan.masking import NO_MASKING, Fill, Masking, MaskMode, make_masking
 from eezarr.plan.model import Plan, StoreLayout, Tile
@@ -23,12 +23,12 @@ __all__ = [
     "Masking",
     "Plan",
     "RequestLimits",
+    "Selection",
     "Step",
     "StoreLayout",
     "Tile",
     "Tiling",
     "accounted_bytes",
-    "fields_of",
     "make_masking",
     "make_plan",
     "pixel_cost",

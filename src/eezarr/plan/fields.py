@@ -6,17 +6,16 @@ no two bands, steps and masks can then be taken for each other, whatever the ban
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from eezarr.plan.bands import Band
+from eezarr.plan.masking import NO_MASKING, Masking
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from eezarr.grid import Coverage
 
-    from eezarr.plan.masking import Masking
-
-__all__ = ["MASK_DTYPE", "Field", "FieldKind", "fields_of"]
+__all__ = ["MASK_DTYPE", "Field", "FieldKind", "Selection"]
 
 FieldKind: TypeAlias = Literal["pixels", "mask", "shared mask", "target"]
 
@@ -39,39 +38,56 @@ class Field:
     """Which of the plan's bands; 0 for the shared mask and the target."""
 
 
-def fields_of(
-    bands: Sequence[Band],
-    *,
-    first_band: int,
-    steps: range,
-    has_time: bool,
-    masking: Masking,
-    target: Band | None = None,
-) -> tuple[Field, ...]:
-    """Return what a request asks for: the target; then step by step, each with its bands' pixels first, then its masks.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What is asked for of a place, whichever it is: some bands at some time steps, and what becomes of their masks.
 
-    Args:
-        bands: The bands of the request.
-        first_band: Position of the first of them in the plan's bands.
-        steps: Positions in the plan's time steps.
-        has_time: Whether the plan has time steps at all.
-        masking: The plan's.
-        target: The band of labels that comes with the first step and band, if any.
+    A plan has one for each group of its bands at each of its spans of time, and all its tiles share them.
     """
-    is_plain = not has_time and masking.mode == "none" and target is None
-    fields: list[Field] = []
-    if target is not None and steps.start == first_band == 0:
-        fields.append(Field(wire=Band("t", target.dtype), kind="target", step=0, band=0))
-    for step in steps:
-        for band, wire in enumerate(bands, first_band):
-            named = wire if is_plain else Band(f"p{step}_{band}", wire.dtype)
-            fields.append(Field(wire=named, kind="pixels", step=step, band=band))
+
+    bands: tuple[Band, ...]
+    """The bands that are stored, in this order."""
+    first_band: int = 0
+    """Position of the first of them in the plan's bands, and in a stacked array's band axis."""
+    steps: range = range(1)
+    """Positions in the plan's time steps; (0,) where there is no time."""
+    has_time: bool = False
+    """Whether the plan has time steps."""
+    masking: Masking = field(default=NO_MASKING, repr=False)
+    """What becomes of masked pixels."""
+    clip: Coverage | None = field(default=None, repr=False)
+    """Pixels outside of it count as masked."""
+    target: Band | None = None
+    """The band of an image of labels that comes with the first step and band, if any."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether what is asked for are the image's own bands and nothing else."""
+        return not self.has_time and self.masking.mode == "none" and self.target is None
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What a request asks for: the target; then step by step, each with its bands' pixels first, then its masks."""
+        masking, first_band, is_plain = self.masking, self.first_band, self.is_plain
+        fields: list[Field] = []
+        if self.target is not None and self.steps.start == first_band == 0:
+            fields.append(Field(wire=Band("t", self.target.dtype), kind="target", step=0, band=0))
         has_each = masking.mode == "band" and not masking.is_shared
-        fields.extend(
-            Field(wire=Band(f"m{step}_{band}", MASK_DTYPE), kind="mask", step=step, band=band)
-            for band in range(first_band, first_band + len(bands))
-            if has_each or masking.needs_own_mask(band)
-        )
-        if masking.mode == "band" and masking.is_shared and first_band == 0:
-            fields.append(Field(wire=Band(f"m{step}", MASK_DTYPE), kind="shared mask", step=step, band=0))
-    return tuple(fields)
+        has_shared = masking.mode == "band" and masking.is_shared and first_band == 0
+        for step in self.steps:
+            for band, wire in enumerate(self.bands, first_band):
+                named = wire if is_plain else Band(f"p{step}_{band}", wire.dtype)
+                fields.append(Field(wire=named, kind="pixels", step=step, band=band))
+            fields.extend(
+                Field(wire=Band(f"m{step}_{band}", MASK_DTYPE), kind="mask", step=step, band=band)
+                for band in range(first_band, first_band + len(self.bands))
+                if has_each or masking.needs_own_mask(band)
+            )
+            if has_shared:
+                fields.append(Field(wire=Band(f"m{step}", MASK_DTYPE), kind="shared mask", step=step, band=0))
+        return tuple(fields)
+
+    @property
+    def wire_bands(self) -> tuple[Band, ...]:
+        """The bands of the request and the answer, in order."""
+        return self.bands if self.is_plain else tuple(field.wire for field in self.fields)

@@ -22,7 +22,7 @@ import numpy as np
 
 from eezarr.errors import InvalidInput
 from eezarr.grid import PixelGrid, Shape2D, Window
-from eezarr.plan.fields import Field, fields_of
+from eezarr.plan.fields import Field, Selection
 from eezarr.plan.limits import accounted_bytes
 from eezarr.plan.masking import NO_MASKING, Masking
 
@@ -67,22 +67,10 @@ class Tile:
     """Position in the plan, from 0; the tile's name in marks, events and reports."""
     window: Window
     """The tile's pixels within the plan's grid, and within the stored arrays' (y, x)."""
-    first_band: int
-    """Position of the tile's first band in the plan's bands, and in a stacked array's band axis."""
-    bands: tuple[Band, ...]
-    """The bands that are stored, in this order."""
     region: PixelGrid = field(repr=False)
     """The plan's grid, which the window is in."""
-    steps: range = range(1)
-    """Positions in the plan's time steps; (0,) where there is no time."""
-    has_time: bool = False
-    """Whether the plan has time steps."""
-    masking: Masking = field(default=NO_MASKING, repr=False)
-    """What becomes of masked pixels."""
-    clip: Coverage | None = field(default=None, repr=False)
-    """Pixels outside of it count as masked."""
-    target: Band | None = None
-    """The band of an image of labels that comes along, if any."""
+    selection: Selection
+    """What is asked for there; shared with other tiles."""
     name: str = ""
     """What messages call it; default: by its place in the grid."""
 
@@ -92,26 +80,29 @@ class Tile:
         return self.region.window(self.window)
 
     @property
+    def bands(self) -> tuple[Band, ...]:
+        """The bands that are stored, in this order."""
+        return self.selection.bands
+
+    @property
+    def first_band(self) -> int:
+        """Position of the tile's first band in the plan's bands, and in a stacked array's band axis."""
+        return self.selection.first_band
+
+    @property
+    def steps(self) -> range:
+        """Positions in the plan's time steps; (0,) where there is no time."""
+        return self.selection.steps
+
+    @property
     def fields(self) -> tuple[Field, ...]:
         """What is asked for: pixels and masks, step by step, in the order of the request and the answer."""
-        return fields_of(
-            self.bands,
-            first_band=self.first_band,
-            steps=self.steps,
-            has_time=self.has_time,
-            masking=self.masking,
-            target=self.target,
-        )
+        return self.selection.fields
 
     @property
     def wire_bands(self) -> tuple[Band, ...]:
         """The bands of the request and the answer, in order."""
-        return self.bands if self.is_plain else tuple(field.wire for field in self.fields)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether what is asked for are the image's own bands and nothing else."""
-        return not self.has_time and self.masking.mode == "none" and self.target is None
+        return self.selection.wire_bands
 
     def at(self, window: Window) -> Tile:
         """Return a part of this tile: the same bands in another window of the region."""
@@ -119,13 +110,13 @@ class Tile:
 
     def during(self, steps: range) -> Tile:
         """Return a part of this tile: the same window and bands at some of its time steps."""
-        return replace(self, steps=steps)
+        return replace(self, selection=replace(self.selection, steps=steps))
 
     def __str__(self) -> str:
         if self.name:
             return self.name
         end_row, end_col = self.window.row + self.window.height, self.window.col + self.window.width
-        steps = f"steps {self.steps.start}-{self.steps.stop}, " if self.has_time else ""
+        steps = f"steps {self.steps.start}-{self.steps.stop}, " if self.selection.has_time else ""
         return (
             f"tile {self.index} ({steps}rows {self.window.row}-{end_row}, columns {self.window.col}-{end_col}, "
             f"bands {', '.join(band.name for band in self.bands[:6])}{', …' if len(self.bands) > 6 else ''})"
@@ -138,8 +129,8 @@ class _Cut:
 
     rows: int
     cols: int
-    groups: tuple[tuple[Band, ...], ...]
-    spans: tuple[range, ...]
+    selections: tuple[tuple[Selection, ...], ...]
+    """What is asked for of each place: a request for each group of bands, at each span of time."""
     tile_count: int
 
 
@@ -200,10 +191,23 @@ class Plan:
     def _cut_up(self, step_edges: tuple[int, ...]) -> _Cut:
         rows = -(-self.grid.height // self.tile_shape.height)
         cols = -(-self.grid.width // self.tile_shape.width)
-        firsts = range(0, len(self.bands), self.bands_per_tile)
-        groups = tuple(self.bands[first : first + self.bands_per_tile] for first in firsts)
-        spans = tuple(range(first, stop) for first, stop in pairwise(step_edges))
-        return _Cut(rows=rows, cols=cols, groups=groups, spans=spans, tile_count=rows * cols * len(groups) * len(spans))
+        clip = self.coverage if self.is_clipped else None
+        selections = tuple(
+            tuple(
+                Selection(
+                    bands=self.bands[first : first + self.bands_per_tile],
+                    first_band=first,
+                    steps=range(start, stop),
+                    has_time=self.steps is not None,
+                    masking=self.masking,
+                    clip=clip,
+                )
+                for first in range(0, len(self.bands), self.bands_per_tile)
+            )
+            for start, stop in pairwise(step_edges)
+        )
+        tile_count = rows * cols * len(selections) * len(selections[0])
+        return _Cut(rows=rows, cols=cols, selections=selections, tile_count=tile_count)
 
     @property
     def rows(self) -> int:
@@ -218,7 +222,7 @@ class Plan:
     @property
     def band_groups(self) -> int:
         """Requests that one place takes at one time, because its bands do not fit into one."""
-        return len(self._cut.groups)
+        return len(self._cut.selections[0])
 
     @property
     def step_count(self) -> int:
@@ -261,20 +265,8 @@ class Plan:
     @property
     def request_bands(self) -> tuple[tuple[Band, ...], ...]:
         """What the largest request of each group of bands asks for: pixels and masks, at as many steps as any has."""
-        longest = max(self._cut.spans, key=len)
-        return tuple(
-            tuple(
-                asked.wire
-                for asked in fields_of(
-                    bands,
-                    first_band=group * self.bands_per_tile,
-                    steps=longest,
-                    has_time=self.steps is not None,
-                    masking=self.masking,
-                )
-            )
-            for group, bands in enumerate(self._cut.groups)
-        )
+        longest = max(self._cut.selections, key=lambda groups: len(groups[0].steps))
+        return tuple(group.wire_bands for group in longest)
 
     def tile(self, index: int) -> Tile:
         """Return the tile at a position: by time, then rows, then columns, then band groups.
@@ -294,26 +286,20 @@ class Plan:
         What they have in common is computed once: a plan's tiles are made one by one, up to a billion of them.
         """
         cut, grid, shape = self._cut, self.grid, self.tile_shape
-        group_count, bands_per_tile = len(cut.groups), self.bands_per_tile
-        first = line * cut.cols * group_count
         span, row = divmod(line, cut.rows)
+        selections = cut.selections[span]
+        group_count = len(selections)
+        first = line * cut.cols * group_count
         top = row * shape.height
         height, width, grid_width = min(shape.height, grid.height - top), shape.width, grid.width
-        steps, has_time, masking = cut.spans[span], self.steps is not None, self.masking
-        clip = self.coverage if self.is_clipped else None
         for place in places:
             col, group = divmod(place, group_count)
             left = col * width
             yield Tile(
                 index=first + place,
                 window=Window(row=top, col=left, height=height, width=min(width, grid_width - left)),
-                first_band=group * bands_per_tile,
-                bands=cut.groups[group],
                 region=grid,
-                steps=steps,
-                has_time=has_time,
-                masking=masking,
-                clip=clip,
+                selection=selections[group],
             )
 
     def is_wanted(self, index: int) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from eezarr.errors import InvalidInput
 from eezarr.grid import Shape2D
-from eezarr.plan.fields import fields_of
+from eezarr.plan.fields import Selection
 from eezarr.plan.limits import accounted_bytes, pixel_cost
 from eezarr.plan.masking import NO_MASKING
 from eezarr.plan.model import Plan, StoreLayout
@@ -215,19 +215,15 @@ class _Cutter:
     def _steps(self) -> int:
         return 1 if self.step_count is None else self.step_count
 
-    def _asked(self, per_tile: int, steps: int = 1) -> list[list[Band]]:
-        """What the requests of one place ask for, with so many bands and time steps each."""
+    def _asked(self, per_tile: int) -> list[tuple[Band, ...]]:
+        """What the requests of one place ask for, with so many bands each and at one time."""
         return [
-            [
-                field.wire
-                for field in fields_of(
-                    self.bands[first : first + per_tile],
-                    first_band=first,
-                    steps=range(steps),
-                    has_time=self.step_count is not None,
-                    masking=self.masking,
-                )
-            ]
+            Selection(
+                bands=self.bands[first : first + per_tile],
+                first_band=first,
+                has_time=self.step_count is not None,
+                masking=self.masking,
+            ).wire_bands
             for first in range(0, len(self.bands), per_tile)
         ]
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from eezarr.errors import InvalidInput
 from eezarr.grid import Shape2D, Window
-from eezarr.plan import NO_MASKING, accounted_bytes, fields_of
+from eezarr.plan import NO_MASKING, Selection, accounted_bytes
 from eezarr.plan.model import Tile
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from eezarr.plan import Band, Field, Masking, RequestLimits
+    from eezarr.plan import Band, Masking, RequestLimits
     from eezarr.plan.model import Compressor, ZarrFormat
     from eezarr.samples.gridding import PatchGrids
     from eezarr.samples.sites import SiteTable
@@ -112,7 +112,7 @@ class SamplePlan:
         Raises:
             InvalidInput: If that is over a limit.
         """
-        bands = [field.wire for field in self._fields(range(1))]
+        bands = self._selection(range(1)).wire_bands
         if not limits.admits(Shape2D(1, 1), bands):
             raise InvalidInput(
                 f"One pixel of {len(bands)} bands counts {accounted_bytes(Shape2D(1, 1), bands)} bytes; a request may "
@@ -151,7 +151,7 @@ class SamplePlan:
     @property
     def request_bands(self) -> tuple[tuple[Band, ...], ...]:
         """What the sample with the most steps asks for: pixels, masks and labels."""
-        return (tuple(field.wire for field in self._fields(range(self.step_count))),)
+        return (self._selection(range(self.step_count)).wire_bands,)
 
     @property
     def largest_tile(self) -> Shape2D:
@@ -186,13 +186,8 @@ class SamplePlan:
         return Tile(
             index=index,
             window=Window(row=0, col=0, height=self.size.height, width=self.size.width),
-            first_band=0,
-            bands=self.bands,
             region=self.grids.grid(index),
-            steps=range(self.steps_of(index)),
-            has_time=self.has_time,
-            masking=self.masking,
-            target=self.target,
+            selection=self._selection(range(self.steps_of(index))),
             name=f"sample {index} (site {self.sites.attributes.ids[index]!r})",
         )
 
@@ -242,14 +237,9 @@ class SamplePlan:
         known = [[name, str(None if column is None else column.tolist())] for name, column in columns.items()]
         return _digest(self.lineage, facts.label_name, known, splits)
 
-    def _fields(self, steps: range) -> tuple[Field, ...]:
-        return fields_of(
-            self.bands,
-            first_band=0,
-            steps=steps,
-            has_time=self.has_time,
-            masking=self.masking,
-            target=self.target,
+    def _selection(self, steps: range) -> Selection:
+        return Selection(
+            bands=self.bands, steps=steps, has_time=self.has_time, masking=self.masking, target=self.target
         )
 
 

@@ -131,7 +131,7 @@ def _spec(plan: Plan, name: str, dtype: str, *, fill: Fill | None, bands_per_chu
 def targets(plan: Plan, tile: Tile) -> list[Target]:
     """Return where a tile's pixels and masks are stored."""
     span = (tile.window.rows, tile.window.cols)
-    during = (slice(tile.steps.start, tile.steps.stop),) if tile.has_time else ()
+    during = (slice(tile.steps.start, tile.steps.stop),) if tile.selection.has_time else ()
     bands = slice(tile.first_band, tile.first_band + len(tile.bands))
     fields = tile.fields
     if plan.layout.kind == "bands":
