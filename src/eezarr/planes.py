@@ -67,12 +67,13 @@ def unpack(
     top, left = (span.start or 0 for span in part)
     window = Window(row=tile.window.row + top, col=tile.window.col + left, height=height, width=width)
     is_outside = None if tile.selection.clip is None else ~tile.selection.clip.inside(window)
+    filled = [plane for plane in planes if plane.own_mask is not None or is_outside is not None]
     step = max(1, _BLOCK_BYTES // (width * pixels.dtype.itemsize))
     for row in range(0, height, step):
         rows = slice(row, row + step)
         for source, layers in runs:
             layers[:, rows] = source[:, rows]
-        for plane in planes:
+        for plane in filled:
             piece = plane.into[rows]
             if plane.own_mask is not None:
                 np.copyto(piece, plane.fill, where=pixels[plane.own_mask][rows] == 0)
