@@ -95,8 +95,15 @@ def measure(scale: Scale) -> Section:
     )
 
 
-def measure_stages(band_count: int, scale: Scale) -> Stages:
-    """Measure all stages for one tile of so many bands."""
+def measure_stages(band_count: int, scale: Scale, *, written_bytes: tuple[int, int] | None = None) -> Stages:
+    """Measure all stages for one tile of so many bands.
+
+    Args:
+        band_count: How many.
+        scale: How many turns.
+        written_bytes: Of pixels: what writing to disk is measured of lies between so many that are written already, and
+            so many in the end. None, or no whole tile: `_WRITTEN_BYTES` of chunks, in an empty folder.
+    """
     region = tile_of(band_count, is_tiny=scale.is_tiny)
     pixels = interleaved_pixels(region)
     planes = np.empty((region.band_count, (region.side // CHUNK) ** 2, CHUNK, CHUNK), np.uint16)
@@ -118,8 +125,11 @@ def measure_stages(band_count: int, scale: Scale) -> Stages:
         }
         for way, work in stages["encode"].items():
             turns["encode on all cores at once", way] = partial(_crowded_s, work, region.pixel_bytes)
-        tiles = 1 if scale.is_tiny else max(1, _WRITTEN_BYTES // sum(map(len, encoded)))
-        turns["write", "files on disk"] = partial(_written_s, encoded, tiles, region)
+        tiles = range(1 if scale.is_tiny else max(1, _WRITTEN_BYTES // sum(map(len, encoded))))
+        near, far = written_bytes or (0, 0)
+        before, after = (-(-size // region.pixel_bytes) for size in (near, far))
+        later = range(before, after) or tiles
+        turns["write", "files on disk"] = partial(_written_s, encoded, later, region)
         if _MEMORY.is_dir():
             turns["write to memory", "files on tmpfs"] = partial(_written_s, encoded, tiles, region, _MEMORY)
         medians = in_turns({" / ".join(key): turn for key, turn in turns.items()}, scale.runs)
@@ -241,15 +251,22 @@ def _encoders(chunks: list[npt.NDArray[np.uint16]]) -> tuple[dict[str, Callable[
     return {"blosc lz4 bitshuffle": lambda: [codec.encode(chunk) for chunk in chunks]}, encoded
 
 
-def _written_s(encoded: list[bytes], tiles: int, region: Region, parent: Path | None = None) -> float:
-    """Write a file for each chunk of so many tiles into a new folder; return CPU seconds a gigabyte of pixels."""
+def _written_s(encoded: list[bytes], tiles: range, region: Region, parent: Path | None = None) -> float:
+    """Write a file for each chunk of these tiles into a new folder, after those that the range leaves out.
+
+    Returns:
+        CPU seconds a gigabyte of the range's pixels.
+    """
     with scratch_folder(parent) as place:
         start_s = time.process_time()
-        for number, data in enumerate(encoded * tiles):
-            file = os.open(place / str(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-            assert os.write(file, data) == len(data)
-            os.close(file)
-        return (time.process_time() - start_s) / (tiles * region.pixel_bytes / 1e9)
+        for tile in range(tiles.stop):
+            if tile == tiles.start:
+                start_s = time.process_time()
+            for number, data in enumerate(encoded):
+                file = os.open(place / f"{tile} {number}", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+                assert os.write(file, data) == len(data)
+                os.close(file)
+        return (time.process_time() - start_s) / (len(tiles) * region.pixel_bytes / 1e9)
 
 
 def _table(stages: Stages) -> Table:
