@@ -1,6 +1,7 @@
 """Tiles that are too heavy: cut, asked for in parts, put together; the oracle is the tile's own truth."""
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,16 @@ def test_cuts_lie_on_write_units_as_long_as_a_part_has_more_than_one():
         assert part.window.width <= 128
     inside = parts_of(tile_of(512, 512), WorkingSize(max_pixels=64 * 64), UNIT)
     assert len(inside) == 64
+
+
+def test_time_is_cut_before_ground():
+    selection = Selection(bands=BANDS, steps=range(3, 8), has_time=True)
+    tile = replace(tile_of(128, 128), selection=selection)
+    parts = parts_of(tile, WorkingSize(max_pixels=2 * 128 * 128), UNIT)
+    assert [part.steps for part in parts] == [range(3, 5), range(5, 6), range(6, 8)]
+    assert {part.window for part in parts} == {tile.window}
+    smaller = parts_of(tile, WorkingSize(max_pixels=64 * 128), UNIT)
+    assert [part.steps for part in smaller] == [range(step, step + 1) for step in range(3, 8) for _ in range(2)]
 
 
 class HeavySource:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 
 import numpy as np
@@ -79,6 +80,15 @@ def test_a_failed_write_leaves_no_partial_file(bench, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         writer.write((slice(0, 64), slice(0, 64)), np.zeros((64, 64), np.uint16))
     assert list((tmp_path / "s.zarr").rglob("*.partial")) == []
+
+
+def test_what_one_call_leaves_over_the_next_one_writes(bench, tmp_path, monkeypatch):
+    plan = bench.plan()
+    image, write = bench.pixels(plan), os.write
+    bench.store_all(plan, tmp_path / "whole.zarr", image)
+    monkeypatch.setattr(chunks.os, "write", lambda descriptor, body: write(descriptor, body[:1000]))
+    bench.store_all(plan, tmp_path / "pieces.zarr", image)
+    assert objects(tmp_path / "pieces.zarr") == objects(tmp_path / "whole.zarr")
 
 
 def test_folders_that_vanish_are_made_again(bench, tmp_path):
