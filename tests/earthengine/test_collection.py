@@ -18,8 +18,6 @@ from eezarr.plan import COMPUTE_PIXELS_LIMITS
 from eezarr.plan.bands import Band
 from eezarr.plan.steps import Step
 
-pytestmark = pytest.mark.once
-
 PREFIX = "projects/earthengine-public/assets/C/"
 TYPES = {
     "uint8": {"precision": "INT", "range": {"max": 255}},

@@ -139,7 +139,6 @@ def test_touched_is_what_shapely_intersects_and_holds_every_inside_centre(polygo
                 assert not tile
 
 
-@pytest.mark.once
 @fixed
 @given(stars(), st.data())
 def test_a_windows_mask_is_cut_from_the_wholes(polygons, data):
@@ -151,7 +150,6 @@ def test_a_windows_mask_is_cut_from_the_wholes(polygons, data):
     np.testing.assert_array_equal(coverage.inside(window), coverage.inside(whole(GRID))[window.rows, window.cols])
 
 
-@pytest.mark.once
 def test_windows_of_many_blocks_are_put_together(monkeypatch):
     polygons = [[star(20, 18, np.tile([16.0, 3.0], 60)), star(20, 18, np.full(7, 2.5))]]
     at_once = covered(polygons).inside(whole(GRID))
@@ -183,7 +181,6 @@ def is_left_or_on(ring, col, row):
     return is_in
 
 
-@pytest.mark.once
 @fixed
 @given(on_quarters())
 def test_centres_on_edges_follow_the_half_open_rule(ring):
@@ -236,7 +233,6 @@ def claims(triangles, region_crs, grid):
     return total
 
 
-@pytest.mark.once
 @few
 @given(st.lists(st.tuples(quarters, quarters), max_size=15, unique=True), st.randoms())
 def test_polygons_that_share_edges_share_out_the_pixels(points, random):
@@ -249,7 +245,6 @@ def test_polygons_that_share_edges_share_out_the_pixels(points, random):
     np.testing.assert_array_equal(claims(triangles, UTM, GRID), 1)
 
 
-@pytest.mark.once
 @few
 @given(st.lists(st.tuples(st.floats(-123.2, -122.8), st.floats(37.6, 38.2)), max_size=12, unique=True), st.randoms())
 def test_polygons_that_share_edges_do_so_in_another_crs(points, random):
@@ -273,7 +268,6 @@ WIDE = [
 ]
 
 
-@pytest.mark.once
 @few
 @given(st.sampled_from(WIDE), st.lists(st.floats(0.35, 1), min_size=3, max_size=12), st.floats(0, 1))
 def test_straight_edges_in_lon_lat_stay_true_on_the_grid(case, radii, phase):

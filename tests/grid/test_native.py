@@ -65,7 +65,6 @@ def clearly_touched(grid, outline):
     return True
 
 
-@pytest.mark.once
 @fixed
 @given(
     st.sampled_from(sorted(TURNS)), st.lists(st.tuples(st.floats(-5, 22), st.floats(-5, 18)), min_size=3, max_size=5)

@@ -41,7 +41,6 @@ def test_every_patch_is_what_the_service_has(bench, store):
     assert methods == {"getPixels"}
 
 
-@pytest.mark.once
 def test_patches_are_centred_on_their_sites_and_on_one_lattice(bench):
     rows = bench.sites(on_mixed(9))
     bench.run(BASIC)
@@ -55,7 +54,6 @@ def test_patches_are_centred_on_their_sites_and_on_one_lattice(bench):
         assert abs((f - y) / 10 - 12) <= 0.5 + 1e-6
 
 
-@pytest.mark.once
 def test_each_site_in_its_own_zone_shuffled_split_and_labelled(bench):
     rng = np.random.default_rng(5)
     rows = [
@@ -114,7 +112,6 @@ def statistics_of(values):
             "min": values.min(), "max": values.max()}  # fmt: skip
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("per_band", [False, True])
 @pytest.mark.parametrize("shard", ["", "shard = 4"])
 def test_masks_beside_the_pixels(bench, per_band, shard):
@@ -137,7 +134,6 @@ def test_masks_beside_the_pixels(bench, per_band, shard):
     assert {name: stated["bands"]["i16"][name] for name in expected} == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.once
 def test_masked_floats_are_nan_and_statistics_are_of_the_training_split(bench):
     rows = bench.sites(on_mixed(20))
     job = BASIC.replace('["u16"]', '["f32"]') + '[samples.splits]\ntrain = 0.5\ntest = 0.5\n[mask]\nmode = "fill"\n'
@@ -159,7 +155,6 @@ def test_masked_floats_are_nan_and_statistics_are_of_the_training_split(bench):
     assert stated["bands"]["f32"]["percentiles"]["50"] == pytest.approx(middle, rel=3e-4, abs=1)
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("mask", ["", '[mask]\nmode = "band"\n'])
 def test_label_patches_come_with_the_same_request(bench, mask):
     bench.sites(on_mixed(7))
@@ -193,7 +188,6 @@ shard = 3
         assert (group["mask"][:] == 1).all(), "the labels' mask is not the image's"
 
 
-@pytest.mark.once
 def test_points_drawn_in_polygons(bench):
     ring = [[-122.35, 37.35], [-122.2, 37.35], [-122.2, 37.45], [-122.35, 37.45], [-122.35, 37.35]]
     feature = {
@@ -212,7 +206,6 @@ def test_points_drawn_in_polygons(bench):
     np.testing.assert_array_equal(group["pixels"][4], bench.truth(MIXED, 4, ["u16"]))
 
 
-@pytest.mark.once
 def test_a_patch_larger_than_a_request_is_still_one_sample(bench):
     bench.sites(on_mixed(3))
     job = BASIC.replace("size = 24", "size = 96") + "[fetch]\nlimits = { bytes = 9000, side = 50 }\n"

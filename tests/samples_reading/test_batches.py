@@ -11,8 +11,6 @@ from eezarr.outputs.batches import make_reader
 from eezarr.store import BandSummary, open_samples
 from samples_reading.stores import NO_TIME, make_samples
 
-pytestmark = pytest.mark.once
-
 ASKED = np.array([30, 2, 17, 4])
 
 

@@ -59,7 +59,6 @@ def assert_same_bits(output, plan, image):
         assert found[band.name].tobytes() == image[band.name].astype(band.dtype).tobytes(), band
 
 
-@pytest.mark.once
 @settings(max_examples=40)
 @given(data=st.data())
 def test_any_plan_in_any_order_from_many_threads(bench, data):

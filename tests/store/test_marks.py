@@ -16,8 +16,6 @@ from eezarr.store.location import locate
 from eezarr.store.marks import MARKS_PREFIX, Marks
 from eezarr.store.pages import PAGE_BYTES, TILES_PER_PAGE, Page, decode_page, encode_page
 
-pytestmark = pytest.mark.once
-
 OWNER = bytes(range(32))
 
 
