@@ -44,7 +44,7 @@ SMALL_SIDE = 64
 _ALL = ("eezarr", "threads", "xee", "geedim")
 _LARGE = {4: (16384, 24576), 12: (8192, 16384)}
 """Sides of two regions by bands: gigabytes, but not so many that the disk is what is measured. Linux writes back once a
-tenth of the memory is dirty, 2.3 GB here; the larger regions take 2.5 and 2.1 GB."""
+tenth of the memory is dirty, 2.3 GB here, and the larger regions' files are about as much: 2.5 and 2.1 GB."""
 
 _BOUNDS = {"threads": 0.15, "xee": 0.08, "geedim": 1.0}
 """The most CPU that ours should take of each peer's."""
