@@ -107,6 +107,13 @@ def image_json(image: Image, name: str) -> dict[str, Json]:
     return answer
 
 
+@cache
+def _images_json(parent: str) -> tuple[dict[str, Json], ...]:
+    """The JSON of a Sentinel-2 collection's images, by the collection's full name: a list asks for all of them anew."""
+    images = sentinel2_images(asset_id(parent))
+    return tuple(image_json(images[index], f"{parent}/{index}") for index in sorted(images))
+
+
 def _is_root(name: str) -> bool:
     return name.startswith("projects/") and name.endswith("/assets") and name.count("/") == 2
 
@@ -188,7 +195,7 @@ class Catalogue:
         raise AssetNotFound(f"Asset '{name}' not found.")
 
     def children(self, name: str) -> list[dict[str, Json]]:
-        """Answer the assets directly inside a folder or collection, ordered by name.
+        """Answer the assets directly inside a folder or collection, ordered by name; to be read only.
 
         Raises:
             AssetNotFound: if there is no such folder or collection.
@@ -196,8 +203,7 @@ class Catalogue:
         full = f"{name}/assets" if name.count("/") == 1 else self._resolved(name)
         identifier = asset_id(full)
         if identifier in PERIODS:
-            images = sentinel2_images(identifier)
-            return [image_json(images[index], f"{full}/{index}") for index in sorted(images)]
+            return list(_images_json(full))
         if not self._is_folder(full):
             raise AssetNotFound(f"Asset '{name}' not found.")
         known = {*self._images, *(PUBLIC + child for child in (*PERIODS, *FOLDERS))}
