@@ -1,5 +1,6 @@
 """Shared by all tests: how many run at once, reproducible examples, and a bucket of moto's server, a real S3 API."""
 
+import gc
 import os
 import urllib.request
 
@@ -15,6 +16,12 @@ settings.load_profile("eezarr")
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: tests wait for servers and processes now and then."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_finish():
+    """All modules are there, for good: collections of garbage need not look through them each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")
