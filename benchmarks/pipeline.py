@@ -207,7 +207,7 @@ def _grow(bands: int, sides: tuple[int, int], scale: Scale) -> _Growth:
     near, far = (Region(side=side, band_count=bands) for side in sides)
     growth = _Growth(near=near, far=far)
     with replaying(is_periodic=True) as service:
-        for turn in range(scale.runs + 1):
+        for turn in range(1 if scale.is_tiny else 0, scale.runs + 1):
             pair = _run_periodic(near, service), _run_periodic(far, service)
             if turn:  # the first fills the service's memory
                 growth.runs.append(pair)
