@@ -19,9 +19,9 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_finish():
-    """All modules are there, for good: collections of garbage need not look through them each time."""
-    gc.collect()
-    gc.freeze()
+    """Nearly all of the heap are modules, for good: look through all of it a tenth as often (a tenth of all CPU)."""
+    young, middle, old = gc.get_threshold()
+    gc.set_threshold(young, middle, 10 * old)
 
 
 @pytest.fixture(scope="module")

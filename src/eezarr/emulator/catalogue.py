@@ -7,7 +7,7 @@ A name is `projects/P/assets/ID`; public assets belong to `earthengine-public`, 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,8 +90,9 @@ def band_json(band: Band) -> dict[str, Json]:
     return {"id": band.id, "dataType": data_type, "grid": grid_json(band), "pyramidingPolicy": band.pyramiding}
 
 
+@lru_cache(maxsize=2048)
 def image_json(image: Image, name: str) -> dict[str, Json]:
-    """Answer an image asset's `EarthEngineAsset` JSON."""
+    """Answer an image asset's `EarthEngineAsset` JSON, to be read only: a list asks for hundreds each time."""
     properties = {key: value for key, value in image.properties.items() if not key.startswith("system:time")}
     properties.pop("system:id", None)
     start, end = image.properties.get("system:time_start"), image.properties.get("system:time_end")
@@ -105,13 +106,6 @@ def image_json(image: Image, name: str) -> dict[str, Json]:
     pixels = sum(band.grid.width * band.grid.height for band in image.bands if band.is_bounded)
     answer["sizeBytes"] = str(pixels * 2)
     return answer
-
-
-@cache
-def _images_json(parent: str) -> tuple[dict[str, Json], ...]:
-    """The JSON of a Sentinel-2 collection's images, by the collection's full name: a list asks for all of them anew."""
-    images = sentinel2_images(asset_id(parent))
-    return tuple(image_json(images[index], f"{parent}/{index}") for index in sorted(images))
 
 
 def _is_root(name: str) -> bool:
@@ -203,7 +197,8 @@ class Catalogue:
         full = f"{name}/assets" if name.count("/") == 1 else self._resolved(name)
         identifier = asset_id(full)
         if identifier in PERIODS:
-            return list(_images_json(full))
+            images = sentinel2_images(identifier)
+            return [image_json(images[index], f"{full}/{index}") for index in sorted(images)]
         if not self._is_folder(full):
             raise AssetNotFound(f"Asset '{name}' not found.")
         known = {*self._images, *(PUBLIC + child for child in (*PERIODS, *FOLDERS))}
