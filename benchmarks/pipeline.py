@@ -208,9 +208,10 @@ def _grow(bands: int, sides: tuple[int, int], scale: Scale) -> _Growth:
     near, far = (Region(side=side, band_count=bands) for side in sides)
     growth = _Growth(near=near, far=far)
     with replaying(is_periodic=True) as service:
+        # Turn 0 fills the service's memory; figures that mean nothing do without.
         for turn in range(1 if scale.is_tiny else 0, scale.runs + 1):
             pair = _run_periodic(near, service), _run_periodic(far, service)
-            if turn:  # the first fills the service's memory
+            if turn:
                 growth.runs.append(pair)
                 alone = measure_stages(bands, replace(scale, runs=1), written_bytes=(near.pixel_bytes, far.pixel_bytes))
                 growth.stages.append(alone.plain_sum)
