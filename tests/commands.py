@@ -4,6 +4,7 @@ That saves a second of CPU a command. What starting costs and does is tested whe
 `test_package`, the README, the pages of `docs`, and the tests that interrupt and kill.
 """
 
+import gc
 import multiprocessing
 import os
 import subprocess
@@ -40,6 +41,7 @@ def run_command(folder, *arguments, **variables):
 
 def _become(folder, command, variables, out, err):
     """In the fork: be what `python -m eezarr` would be there."""
+    gc.freeze()  # what was imported is for good
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)

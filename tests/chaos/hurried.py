@@ -11,6 +11,7 @@ request may take before its first byte, where 10 s are too short.
 """
 
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -50,6 +51,7 @@ def hurry(**more):
 def import_all():
     for name in IMPORTED:
         importlib.import_module(name)
+    gc.freeze()  # for good: no child looks through it
 
 
 def die_at(write):
