@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import numpy as np
 import pytest
 import zarr
+from zarr.core.sync import sync
 from zarr.storage import LocalStore
 
 from eezarr.errors import ForeignStore, StoreError
@@ -152,6 +154,11 @@ class CrashingStore(LocalStore):
             raise Crash
 
 
+async def over():
+    """Wait for the changes that were under way when another one died: a dead process makes none later."""
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()}, return_exceptions=True)
+
+
 @pytest.fixture
 def crashing(monkeypatch):
     """Make stores die after that many changes; returns whether the action ran through."""
@@ -166,6 +173,7 @@ def crashing(monkeypatch):
             try:
                 action()
             except Crash:
+                sync(over())
                 return False
         return True
 
