@@ -152,7 +152,7 @@ class _Growth:
 
 
 def measure(scale: Scale) -> Section:
-    """Compare for 4 bands and for 12, plain and with gzip bodies forced."""
+    """Compare for 4 bands and for 12."""
     findings: list[Finding] = []
     tables: list[Table] = []
     for bands, side in ((4, 512),) if scale.is_tiny else ((4, 8192), (12, 5120)):
@@ -173,15 +173,12 @@ def measure(scale: Scale) -> Section:
             findings.append(at_most(name, growth.over_stages, 1.3, "x"))
             tables.append(growth.table(", all on one core"))
         findings += _plain_findings(plain)
-        packed = compare(region, ("eezarr, gzip", "threads"), scale, is_gzip=True)
-        ratio = packed.cpu_ratio("eezarr, gzip", "threads")
-        findings.append(at_most(f"{bands} bands, gzip forced: CPU over the threads script's", ratio, 0.35, "x"))
-        tables += [plain.table(), packed.table()]
+        tables.append(plain.table())
     return Section(
         title="The whole pipeline",
         note="Whole processes into a Zarr on disk, no latency, the service replays from memory on the same cores. "
-        "The last two tables of each number of bands are beside the peers, with identity bodies and with gzip. On one "
-        "core nothing else runs while the job does, as beside each stage; on both, each slows the other down.",
+        "The last table of each number of bands is beside the peers. On one core nothing else runs while the job does, "
+        "as beside each stage; on both, each slows the other down.",
         findings=tuple(findings),
         tables=tuple(tables),
     )
