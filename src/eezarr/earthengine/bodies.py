@@ -30,7 +30,8 @@ _Put: TypeAlias = "Callable[[int, bytes], object]"
 """Puts a part of the body away, given the bytes before it."""
 
 _BATCH_BYTES = 1 << 20
-"""Compressed bytes inflated at a time: enough that handing them to a thread costs nothing to speak of."""
+"""Compressed bytes inflated at a time: enough that handing them to a thread costs nothing to speak of. Its pieces are
+inflated as they came: to join them took the event loop a third of its time (measured)."""
 
 _GZIP = 16 + isal_zlib.MAX_WBITS
 """What makes a decompressor expect a gzip header."""
@@ -146,21 +147,22 @@ async def _receive_gzip(
     if (response.content_length or 0) > allowed:
         raise _too_long(response.content_length, capacity)
     inflater = _Inflater(put, capacity)
-    seen = 0
-    batch = bytearray()
+    seen = held = 0
+    pieces: list[bytes] = []
     while piece := await next_piece(response, stall_s=stall_s):
         seen += len(piece)
+        held += len(piece)
         if seen > allowed:
             raise _too_long(None, capacity)
-        batch += piece
-        if len(batch) >= _BATCH_BYTES:
-            await _in_thread(inflaters, inflater.feed, bytes(batch))
-            batch.clear()
-    await _in_thread(inflaters, inflater.feed, bytes(batch))
+        pieces.append(piece)
+        if held >= _BATCH_BYTES:
+            await _in_thread(inflaters, inflater.feed, pieces)
+            pieces, held = [], 0
+    await _in_thread(inflaters, inflater.feed, pieces)
     return inflater.finish()
 
 
-async def _in_thread(executor: Executor, work: Callable[[bytes], None], data: bytes) -> None:
+async def _in_thread(executor: Executor, work: Callable[[list[bytes]], None], data: list[bytes]) -> None:
     """Run work in a thread to its end, also when cancelled: it writes to memory that the caller is about to reuse."""
     flight = asyncio.get_running_loop().run_in_executor(executor, work, data)
     try:
@@ -182,8 +184,22 @@ class _Inflater:
         self._capacity = capacity
         self._size = 0
 
-    def feed(self, compressed: bytes) -> None:
-        """Inflate some bytes and put them away."""
+    def feed(self, pieces: list[bytes]) -> None:
+        """Inflate what has come and put it away."""
+        for piece in pieces:
+            self._feed(piece)
+
+    def finish(self) -> int:
+        """Return the inflated bytes.
+
+        Raises:
+            Unreachable: If the end was not reached.
+        """
+        if not self._stream.eof:
+            raise Unreachable("The gzip body was cut short.", hint=_HINT)
+        return self._size
+
+    def _feed(self, compressed: bytes) -> None:
         while compressed:
             try:
                 # One byte more than there is room for, which tells a full body from a longer one.
@@ -197,16 +213,6 @@ class _Inflater:
             compressed = self._stream.unconsumed_tail
         if self._stream.unused_data:
             raise Unreachable("The gzip body goes on after its end.", hint=_HINT)
-
-    def finish(self) -> int:
-        """Return the inflated bytes.
-
-        Raises:
-            Unreachable: If the end was not reached.
-        """
-        if not self._stream.eof:
-            raise Unreachable("The gzip body was cut short.", hint=_HINT)
-        return self._size
 
 
 def _check_stated(length: int, capacity: int) -> None:
