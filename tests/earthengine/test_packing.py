@@ -226,7 +226,6 @@ def test_a_part_of_bands_and_steps(ask):
     require_filled(asked, masking, ALL)
 
 
-@pytest.mark.once
 def test_bands_that_exist_in_different_places(ask):
     """The mask of one band is itself masked where only the other has a footprint: that is invalid, too."""
     scene = call("Image.rename", {"input": loaded(EDGED, bands=["B4"]), "names": constant(["edged"])})
@@ -313,7 +312,6 @@ def stack_of(world, names, band, grid, cast=None):
 REDUCERS = {"median": np.ma.median, "mean": np.ma.mean, "min": np.ma.min, "max": np.ma.max}
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("mode", ["fill", "band"])
 @pytest.mark.parametrize("reduction", ["mosaic", "median", "mean", "min", "max"])
 def test_groups_are_reduced_as_numpy_does(emulator, world, reduction, mode):

@@ -55,7 +55,6 @@ def require_all(path, plan, samples):
     assert set(np.flatnonzero(group["state"][:] == 1).tolist()) == set(samples)
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("per_shard", [None, 3, 8, 30])
 @pytest.mark.parametrize("most_open", [1, 2])
 @pytest.mark.parametrize("seed", range(2))

@@ -68,7 +68,6 @@ def partials(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.partial"))
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("kind", "zarr_format", "part"),
     [

@@ -74,7 +74,6 @@ def test_declared_fills_do_not_count(bench, tmp_path, dtype, fill, method):
     assert (np.isnan(level) if math.isnan(fill) else level == fill).any()
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("kind", ["bands", "stacked"])
 @pytest.mark.parametrize("masks", ["shared", "each"])
 @pytest.mark.parametrize("bands_per_tile", [1, 3])
@@ -103,7 +102,6 @@ def test_bands_have_methods_of_their_own(bench, tmp_path):
             np.testing.assert_array_equal(coarse, oracle(fine, method))
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("kind", ["bands", "stacked"])
 def test_a_cube_keeps_its_time_axis_and_grows(bench, store, tmp_path, kind, monkeypatch):
     output = tmp_path / "s.zarr"

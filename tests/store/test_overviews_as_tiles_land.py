@@ -72,7 +72,6 @@ def all_made(bench, plan, tmp_path, monkeypatch):
     return made
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("kind", PLANS)
 def test_a_tile_is_made_when_the_last_of_its_sources_lands(bench, tmp_path, monkeypatch, kind):
     plan = planned(bench, **PLANS[kind])
@@ -182,7 +181,6 @@ class Killed(BaseException):
     """The end of a process: nothing after it is done."""
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("after", [0, 3, 11, 19])
 @pytest.mark.parametrize("when", ["before the flush", "between the store's marks and the levels'", "after the flush"])
 def test_a_run_that_is_killed_is_gone_on_with(bench, output, monkeypatch, when, after):
