@@ -1,7 +1,7 @@
 """Runs every benchmark and writes what was found: `python -m benchmarks [--runs 5] [--tiny] [--only NAME ...]`.
 
 The results go to RESULTS.md and results.svg beside this file, or into another folder with `--output`; with `--only` the
-other sections stay as they were found. A full run takes about forty minutes on two cores and needs them to itself;
+other sections stay as they were found. A full run takes two hours on two cores and needs them to itself;
 `--tiny` tries the machinery, and its figures mean nothing.
 """
 

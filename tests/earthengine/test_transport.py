@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import itertools
 import json
 import os
 import socket
@@ -17,6 +18,8 @@ import aiohttp
 import numpy as np
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 from isal import isal_zlib
 
 from eezarr.earthengine import transport as transport_module
@@ -234,6 +237,42 @@ async def test_a_gzip_bomb_is_not_inflated_past_the_buffer(serve, connect, monke
     with pytest.raises(BadBody):
         await received(transport, 2_500_000)
     assert sum(sizes) == 2_500_001
+
+
+@given(
+    parts=st.lists(st.binary(max_size=40) | st.integers(0, 300).map(bytes), max_size=30),
+    level=st.integers(0, 9),
+    step=st.sampled_from([1, 7, 64, 300, 1 << 20]),
+    cuts=st.lists(st.integers(1, 80), min_size=1, max_size=20),
+    spare=st.integers(0, 2),
+)
+def test_pieces_of_any_size_inflate_to_what_was_compressed(parts, level, step, cuts, spare):
+    plain = b"".join(parts)
+    compressed = gzip.compress(plain, level)
+    sizes = itertools.cycle(cuts)
+    pieces, rest = [], compressed
+    while rest:
+        size = next(sizes)
+        pieces.append(rest[:size])
+        rest = rest[size:]
+    buffer = bytearray(len(plain) + spare)
+
+    def put(start, part):
+        buffer[start : start + len(part)] = part
+
+    def inflated(pieces):
+        inflater = transport_module.bodies._Inflater(put, len(buffer))
+        for piece in pieces:
+            inflater.feed([piece])
+        return inflater.finish()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transport_module.bodies, "_BATCH_BYTES", step)
+        assert inflated(pieces) == len(plain)
+        assert buffer[: len(plain)] == plain
+        for damaged in (pieces[:-1], [*pieces, b"more"]):
+            with pytest.raises(Unreachable):
+                inflated(damaged)
 
 
 async def test_a_cancelled_inflation_has_stopped_writing(serve, connect, monkeypatch):

@@ -31,7 +31,7 @@ _Put: TypeAlias = "Callable[[int, bytes], object]"
 
 _BATCH_BYTES = 1 << 20
 """Compressed bytes inflated at a time: enough that handing them to a thread costs nothing to speak of. Its pieces are
-inflated as they came: to join them took the event loop a third of its time (measured)."""
+inflated as they came: to join them would hold the event loop."""
 
 _GZIP = 16 + isal_zlib.MAX_WBITS
 """What makes a decompressor expect a gzip header."""

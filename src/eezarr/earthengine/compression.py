@@ -1,8 +1,8 @@
 """Whether to ask for compressed bodies: only where the network is what binds, which is measured. Pure.
 
-gzip saves some 18 % of reflectance and costs 3 to 4 CPU seconds a gigabyte to inflate, so one core earns it back only
-below about 45 MB/s. `auto` begins without; if bodies trickle in more slowly than that, it tries gzip for a while, and
-keeps whichever brought more pixels a second.
+gzip saves some 18 % of reflectance and costs 3 to 4 CPU seconds a gigabyte to inflate, so one core earns it back
+below 45 MB/s at least. `auto` begins without; if bodies trickle in more slowly than that, it tries gzip for a while,
+and keeps whichever brought more pixels a second.
 """
 
 from __future__ import annotations

@@ -25,12 +25,12 @@ import aiohttp
 __all__ = ["receive_directly"]
 
 _PIECE_BYTES = 2 << 20
-"""The most that one read takes: the event loop is held for as long as that is copied, half a millisecond.
+"""The most that one read takes: the event loop is held for as long as that is copied, 1 ms at 0.5 s/GB.
 
-The kernel grows a connection's buffer to 6 MB and wakes at half of that at the latest
-(https://man7.org/linux/man-pages/man7/tcp.7.html, tcp_rmem), so this is nearly the most that it can hold back. With
-512 KiB jobs took 3 to 5 % more CPU and a quarter more memory, since more bodies were under way at once, and the 99th
-percentile of the loop's lag was the same (measured)."""
+The kernel grows a connection's buffer to 6 MB (https://man7.org/linux/man-pages/man7/tcp.7.html, tcp_rmem) and wakes at
+half of it at the latest (`tcp_set_rcvlowat` in its net/ipv4/tcp.c): much more it cannot hold back. With 512 KiB
+jobs took 3 to 5 % more CPU and a quarter more memory, since more bodies were under way at once, and the 99th percentile
+of the loop's lag was the same (measured)."""
 
 _SLACK_BYTES = 64 << 10
 """More than TLS layers hold back of what the kernel has given them: a record of 16 KiB each. So many bytes before the
