@@ -270,7 +270,8 @@ def test_pieces_of_any_size_inflate_to_what_was_compressed(parts, level, step, c
         patch.setattr(transport_module.bodies, "_BATCH_BYTES", step)
         assert inflated(pieces) == len(plain)
         assert buffer[: len(plain)] == plain
-        for damaged in (pieces[:-1], [*pieces, b"more"]):
+        flipped = compressed[:-8] + bytes([compressed[-8] ^ 1]) + compressed[-7:]
+        for damaged in (pieces[:-1], [*pieces, b"\0"], [*pieces, *pieces], [compressed * 2], [flipped]):
             with pytest.raises(Unreachable):
                 inflated(damaged)
 
