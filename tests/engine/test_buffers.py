@@ -6,7 +6,7 @@ import random
 import pytest
 
 from eezarr.engine.buffers import (
-    ENOUGH_FOR_BOTH,
+    ENOUGH_FULL,
     HARDLY_ANY_FULL,
     LEAST_AT_ONCE,
     PATIENCE_S,
@@ -35,17 +35,12 @@ async def takers(pool, stack, count):
 
 
 async def full(pool, stack, count):
-    """So many bodies that have come whole, and wait for the store."""
+    """So many bodies that have come whole, one after another, and wait for the store."""
     loans, tasks = await takers(pool, stack, count)
-    await asyncio.gather(*tasks)
-    for loan in loans:
+    for loan, task in zip(loans, tasks, strict=True):
+        await task
         loan.on_filled()
     return loans
-
-
-async def stored_all_there_was(pool, stack):
-    (only,) = await full(pool, stack, 1)
-    only.drop()
 
 
 @pytest.fixture
@@ -122,7 +117,7 @@ def test_no_more_are_received_at_once_where_the_store_has_enough(scene, left, mo
 
 def test_nothing_is_received_while_enough_wait_for_the_store(scene):
     async def work(pool, stack):
-        first, *_ = await full(pool, stack, ENOUGH_FOR_BOTH)
+        first, *_ = await full(pool, stack, ENOUGH_FULL)
         _, waiting = await takers(pool, stack, 10)
         await asyncio.sleep(PATIENCE_S - 0.1)
         assert taken_of(waiting) == 0
@@ -133,24 +128,9 @@ def test_nothing_is_received_while_enough_wait_for_the_store(scene):
     scene(work)
 
 
-def test_where_the_store_had_all_there_was_nothing_is_enough(scene):
+def test_no_more_wait_for_the_store_than_are_enough_and_those_under_way(scene):
     async def work(pool, stack):
-        await stored_all_there_was(pool, stack)
-        loans, tasks = await takers(pool, stack, 40)
-        while not all(task.done() for task in tasks):
-            for loan, task in zip(loans, tasks, strict=True):
-                if task.done():
-                    loan.on_filled()
-            before = taken_of(tasks)
-            await settle()
-            assert taken_of(tasks) > before  # none was stored, and none had to wait
-
-    scene(work)
-
-
-def test_it_is_enough_while_the_store_has_some_left(scene):
-    async def work(pool, stack):
-        first, *left = await full(pool, stack, ENOUGH_FOR_BOTH - 1)
+        first, *left = await full(pool, stack, ENOUGH_FULL - 1)
         first.drop()
         loans, tasks = await takers(pool, stack, 40)
         for _ in range(40):
@@ -158,31 +138,14 @@ def test_it_is_enough_while_the_store_has_some_left(scene):
                 if task.done():
                     loan.on_filled()
             await settle()
-        assert len(left) + taken_of(tasks) <= ENOUGH_FOR_BOTH + LEAST_AT_ONCE
-
-    scene(work)
-
-
-def test_four_are_enough_again_where_the_store_keeps_others_waiting(scene):
-    async def work(pool, stack):
-        await stored_all_there_was(pool, stack)
-        loans, tasks = await takers(pool, stack, 300)
-        held = []
-        for _ in range(200):
-            taken = [loan for loan, task in zip(loans, tasks, strict=True) if task.done() and loan._buffer is not None]
-            for loan in taken:
-                loan.on_filled()
-            held.append(len(taken))
-            taken[0].drop()
-            await settle()
-        assert held[-1] <= ENOUGH_FOR_BOTH + LEAST_AT_ONCE < max(held)
+        assert len(left) + taken_of(tasks) <= ENOUGH_FULL + LEAST_AT_ONCE
 
     scene(work)
 
 
 def test_no_answer_waits_for_ever(scene):
     async def work(pool, stack):
-        kept = await full(pool, stack, ENOUGH_FOR_BOTH)
+        kept = await full(pool, stack, ENOUGH_FULL)
         loans, waiting = await takers(pool, stack, 10)
         await asyncio.sleep(PATIENCE_S + 0.1)
         assert taken_of(waiting) == 10
@@ -195,12 +158,13 @@ def test_no_answer_waits_for_ever(scene):
 
 def test_a_slow_store_takes_the_number_back(scene):
     async def work(pool, stack):
-        loans = await full(pool, stack, 40)
-        for _ in range(50):
-            _, waiting = await takers(pool, stack, 1)
-            assert taken_of(waiting) == 0
-            waiting[0].cancel()
-            await settle()
+        loans, tasks = await takers(pool, stack, 40)
+        await asyncio.gather(*tasks)
+        for loan in loans:
+            loan.on_filled()
+        _, waiting = await takers(pool, stack, 1)
+        assert taken_of(waiting) == 0
+        waiting[0].cancel()
         for loan in loans:
             loan.drop()
         _, after = await takers(pool, stack, 40)
