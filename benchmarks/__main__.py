@@ -16,7 +16,19 @@ from pathlib import Path
 from benchmarks.findings import Scale
 from benchmarks.results import Result, conditions, keep, write
 
-NAMES = ("stages", "pipeline", "gzipped", "inflating", "latency", "lag", "memory", "planning", "reading", "samples")
+NAMES = (
+    "stages",
+    "growth",
+    "pipeline",
+    "gzipped",
+    "inflating",
+    "latency",
+    "lag",
+    "memory",
+    "planning",
+    "reading",
+    "samples",
+)
 _FOLDER = Path(__file__).parent
 
 

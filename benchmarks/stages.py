@@ -3,7 +3,7 @@
     python -m benchmarks.stages [--runs 5] [--tiny]
 
 A stage is done by every fast way that is installed, and the fastest counts. The sum of the stages that a job needs
-(receive, deinterleave, encode, write) is what `pipeline` compares the whole program with. TLS and inflating are apart,
+(receive, deinterleave, encode, write) is what `growth` compares the whole program with. TLS and inflating are apart,
 and so is encoding on all cores at once: what cores share (memory, caches, often the execution units) makes the same
 work take more CPU seconds there.
 """
@@ -95,42 +95,46 @@ def measure(scale: Scale) -> Section:
     )
 
 
-def measure_stages(band_count: int, scale: Scale, *, written_bytes: tuple[int, int] | None = None) -> Stages:
-    """Measure all stages for one tile of so many bands.
+def measure_stages(
+    band_count: int, scale: Scale, *, written_bytes: tuple[int, int] | None = None, is_plain: bool = False
+) -> Stages:
+    """Measure the stages for one tile of so many bands.
 
     Args:
         band_count: How many.
         scale: How many turns.
         written_bytes: Of pixels: what writing to disk is measured of lies between so many that are written already, and
             so many in the end. None, or no whole tile: `_WRITTEN_BYTES` of chunks, in an empty folder.
+        is_plain: Whether to measure those alone whose sum is `plain_sum`.
     """
     region = tile_of(band_count, is_tiny=scale.is_tiny)
     pixels = interleaved_pixels(region)
     planes = np.empty((region.band_count, (region.side // CHUNK) ** 2, CHUNK, CHUNK), np.uint16)
-    stages: dict[str, dict[str, Callable[[], object]]] = {
-        "deinterleave": _deinterleavers(pixels, planes),
-        "inflate": _inflaters(pixels.tobytes()),
-    }
+    stages: dict[str, dict[str, Callable[[], object]]] = {"deinterleave": _deinterleavers(pixels, planes)}
+    if not is_plain:
+        stages["inflate"] = _inflaters(pixels.tobytes())
     chunks = _chunks_of(region)
     stages["encode"], encoded = _encoders(chunks)
     with ExitStack() as stack:
-        folder = stack.enter_context(scratch_folder())
         stages["receive"] = _receivers(stack, region)
-        stages["receive with TLS"] = _receivers(stack, region, tls=write_certificate(folder))
+        if not is_plain:
+            folder = stack.enter_context(scratch_folder())
+            stages["receive with TLS"] = _receivers(stack, region, tls=write_certificate(folder))
         _check_deinterleaved(stages["deinterleave"], planes, chunks)
         turns = {
             (stage, way): _timed(work, region.pixel_bytes)
             for stage, ways in stages.items()
             for way, work in ways.items()
         }
-        for way, work in stages["encode"].items():
-            turns["encode on all cores at once", way] = partial(_crowded_s, work, region.pixel_bytes)
+        if not is_plain:
+            for way, work in stages["encode"].items():
+                turns["encode on all cores at once", way] = partial(_crowded_s, work, region.pixel_bytes)
         tiles = range(1 if scale.is_tiny else max(1, _WRITTEN_BYTES // sum(map(len, encoded))))
         near, far = written_bytes or (0, 0)
         before, after = (-(-size // region.pixel_bytes) for size in (near, far))
         later = range(before, after) or tiles
         turns["write", "files on disk"] = partial(_written_s, encoded, later, region)
-        if _MEMORY.is_dir():
+        if _MEMORY.is_dir() and not is_plain:
             turns["write to memory", "files on tmpfs"] = partial(_written_s, encoded, tiles, region, _MEMORY)
         medians = in_turns({" / ".join(key): turn for key, turn in turns.items()}, scale.runs)
     seconds: dict[str, dict[str, float]] = {}
