@@ -10,7 +10,7 @@ moment ago (measured), so the first that are written cost less than the others. 
 service slow each other down, as no stage alone is slowed down (see `stages`); so they are compared on one core, too.
 
 Leave the disk alone for six minutes before: ext4 looks past every inode that was deleted since then before it makes a
-file, which took 0.15 CPU seconds a gigabyte at 12 bands (perf).
+file, which took 0.1 CPU seconds a gigabyte at 12 bands (perf).
 """
 
 from __future__ import annotations
