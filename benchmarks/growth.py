@@ -19,18 +19,13 @@ import sys
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from statistics import fmean, median
-from typing import TYPE_CHECKING
 
 from benchmarks.findings import Finding, Scale, Section, Table, at_least, at_most, run_alone
-from benchmarks.measure import on_one_core, run_process, scratch_folder
+from benchmarks.measure import on_one_core
 from benchmarks.scenes import Region
 from benchmarks.service import replaying
 from benchmarks.stages import measure_stages
-from benchmarks.stored import require_periodic
-from benchmarks.ways import Run, job_text
-
-if TYPE_CHECKING:
-    from benchmarks.service import Service
+from benchmarks.ways import Run, run_periodic
 
 __all__ = ["measure"]
 
@@ -120,22 +115,11 @@ def _grow(bands: int, sides: tuple[int, int], scale: Scale) -> _Growth:
         # Turn 0 fills the service's memory; figures that mean nothing do without.
         for turn in range(1 if scale.is_tiny else 0, scale.runs + 1):
             before_s = stages_s()
-            pair = _run_periodic(near, service), _run_periodic(far, service)
+            pair = run_periodic(near, service), run_periodic(far, service)
             if turn:
                 growth.runs.append(pair)
                 growth.stages.append(fmean([before_s, stages_s()]))
     return growth
-
-
-def _run_periodic(region: Region, service: Service) -> Run:
-    with scratch_folder() as folder:
-        (folder / "job.toml").write_text(job_text(region), encoding="utf-8")
-        service.reset()
-        command = [sys.executable, "-m", "eezarr", "fetch", "job.toml", "--quiet", "--api-url", service.url]
-        usage = run_process(command, folder)
-        stats = service.stats()
-        require_periodic(folder / "out.zarr", region)
-    return Run(usage=usage, stats=stats)
 
 
 if __name__ == "__main__":

@@ -9,21 +9,18 @@ stragglers cost when they are hedged?
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from functools import partial
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
 from benchmarks.findings import Finding, Scale, Section, Table, at_most, run_alone
-from benchmarks.measure import run_process, scratch_folder
 from benchmarks.plans import plan_of
 from benchmarks.replay import Latency
 from benchmarks.scenes import Region
 from benchmarks.service import replaying
-from benchmarks.stored import require_periodic
 from benchmarks.virtual import run_plan, scheduled_s
-from benchmarks.ways import job_text
+from benchmarks.ways import run_periodic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,13 +78,8 @@ def _whole_processes(scale: Scale) -> tuple[list[Finding], Table]:
 
 def _wall_and_schedule(service: Service, region: Region) -> tuple[float, float]:
     """Run our command; return the seconds from its first request for pixels to its end, and the best schedule's."""
-    with scratch_folder() as folder:
-        (folder / "job.toml").write_text(job_text(region), encoding="utf-8")
-        service.reset()
-        command = [sys.executable, "-m", "eezarr", "fetch", "job.toml", "--quiet", "--api-url", service.url]
-        usage = run_process(command, folder)
-        stats = service.stats()
-        require_periodic(folder / "out.zarr", region)
+    run = run_periodic(region, service)
+    usage, stats = run.usage, run.stats
     assert stats.first_pixel_s is not None
     wall_s = usage.start_s + usage.wall_s - stats.first_pixel_s
     return wall_s, max(scheduled_s(stats.drawn_s), 1e-9)

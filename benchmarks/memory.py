@@ -9,15 +9,12 @@ regions where the budget allows: whether memory grows with the job is asked of t
 
 from __future__ import annotations
 
-import sys
 from statistics import median
 
 from benchmarks.findings import Finding, Scale, Section, Table, at_most, run_alone
-from benchmarks.measure import run_process, scratch_folder
 from benchmarks.scenes import Region
 from benchmarks.service import Service, replaying
-from benchmarks.stored import require_periodic
-from benchmarks.ways import job_text
+from benchmarks.ways import run_periodic
 
 __all__ = ["measure"]
 
@@ -66,12 +63,7 @@ def measure(scale: Scale) -> Section:
 
 def _peak(service: Service, side: int, budget_bytes: int, *, fetch: str = "") -> float:
     region = Region(side=side, band_count=4)
-    with scratch_folder() as folder:
-        (folder / "job.toml").write_text(job_text(region, fetch=f"memory = {budget_bytes}\n{fetch}"), encoding="utf-8")
-        command = [sys.executable, "-m", "eezarr", "fetch", "job.toml", "--quiet", "--api-url", service.url]
-        usage = run_process(command, folder)
-        require_periodic(folder / "out.zarr", region)
-    return usage.peak_bytes
+    return run_periodic(region, service, fetch=f"memory = {budget_bytes}\n{fetch}").usage.peak_bytes
 
 
 if __name__ == "__main__":

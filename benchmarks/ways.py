@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.measure import Usage, run_process, scratch_folder
 from benchmarks.scenes import CRS, ORIGIN, SCENE
+from benchmarks.stored import require_periodic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from benchmarks.scenes import Region
     from benchmarks.service import Service, Stats
 
-__all__ = ["WAYS", "Run", "Way", "installed_ways", "job_text", "require_equal", "run_way"]
+__all__ = ["WAYS", "Run", "Way", "installed_ways", "require_equal", "run_periodic", "run_way"]
 
 _JOB = """\
 output = "out.zarr"
@@ -195,6 +196,22 @@ def run_way(way: Way, region: Region, service: Service, *, fetch: str = "") -> R
         usage = run_process(command, folder)
         stats = service.stats()
         require_equal(way, folder / "out.zarr", region)
+    return Run(usage=usage, stats=stats)
+
+
+def run_periodic(region: Region, service: Service, *, fetch: str = "") -> Run:
+    """Run our command in an empty folder against a service whose pixels repeat; as `run_way`, for regions of any size.
+
+    Raises:
+        AssertionError: If a pixel differs.
+    """
+    with scratch_folder() as folder:
+        (folder / "job.toml").write_text(job_text(region, fetch=fetch), encoding="utf-8")
+        service.reset()
+        command = [sys.executable, "-m", "eezarr", "fetch", "job.toml", "--quiet", "--api-url", service.url]
+        usage = run_process(command, folder)
+        stats = service.stats()
+        require_periodic(folder / "out.zarr", region)
     return Run(usage=usage, stats=stats)
 
 
