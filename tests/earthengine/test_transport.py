@@ -244,9 +244,10 @@ async def test_a_gzip_bomb_is_not_inflated_past_the_buffer(serve, connect, monke
     level=st.integers(0, 9),
     step=st.sampled_from([1, 7, 64, 300, 1 << 20]),
     cuts=st.lists(st.integers(1, 80), min_size=1, max_size=20),
+    at_once=st.integers(1, 4),
     spare=st.integers(0, 2),
 )
-def test_pieces_of_any_size_inflate_to_what_was_compressed(parts, level, step, cuts, spare):
+def test_pieces_of_any_size_inflate_to_what_was_compressed(parts, level, step, cuts, at_once, spare):
     plain = b"".join(parts)
     compressed = gzip.compress(plain, level)
     sizes = itertools.cycle(cuts)
@@ -262,12 +263,12 @@ def test_pieces_of_any_size_inflate_to_what_was_compressed(parts, level, step, c
 
     def inflated(pieces):
         inflater = transport_module.bodies._Inflater(put, len(buffer))
-        for piece in pieces:
-            inflater.feed([piece])
+        for start in range(0, len(pieces), at_once):
+            inflater.feed(pieces[start : start + at_once])
         return inflater.finish()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transport_module.bodies, "_BATCH_BYTES", step)
+        patch.setattr(transport_module.bodies, "_PART_BYTES", step)
         assert inflated(pieces) == len(plain)
         assert buffer[: len(plain)] == plain
         flipped = compressed[:-8] + bytes([compressed[-8] ^ 1]) + compressed[-7:]
