@@ -111,24 +111,23 @@ def run_child(*, cores: list[int], side: int) -> None:
 
 async def _inflate_all(body: bytes, buffers: list[bytearray]) -> Heartbeat:
     from eezarr.earthengine import bodies  # noqa: PLC0415 - the parent needs none of it
-    from eezarr.threads import nicer_threads  # noqa: PLC0415
+    from eezarr.earthengine.inflaters import Inflaters  # noqa: PLC0415
 
     heartbeat = Heartbeat()
     beating = asyncio.create_task(heartbeat.beat())
+    inflaters = Inflaters()
 
-    with nicer_threads(len(os.sched_getaffinity(0)), "inflate") as inflaters:
+    async def inflate(buffer: bytearray) -> None:
+        for _ in range(_ROUNDS):
+            response: aiohttp.ClientResponse = _Response(body)  # type: ignore[assignment]
+            view = memoryview(buffer)
+            size = await bodies.receive_into(response, view, inflaters=inflaters, is_gzip=True, stall_s=60.0)
+            assert size == len(buffer)
 
-        async def inflate(buffer: bytearray) -> None:
-            for _ in range(_ROUNDS):
-                response: aiohttp.ClientResponse = _Response(body)  # type: ignore[assignment]
-                size = await bodies.receive_into(
-                    response, memoryview(buffer), inflaters=inflaters, is_gzip=True, stall_s=60.0
-                )
-                assert size == len(buffer)
-
-        async with asyncio.TaskGroup() as group:
-            for buffer in buffers:
-                group.create_task(inflate(buffer))
+    async with asyncio.TaskGroup() as group:
+        for buffer in buffers:
+            group.create_task(inflate(buffer))
+    inflaters.close()
     beating.cancel()
     return heartbeat
 

@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from isal import isal_zlib
 
+from eezarr.earthengine import inflaters
 from eezarr.earthengine import transport as transport_module
 from eezarr.earthengine.address import Address
 from eezarr.earthengine.auth import TokenSource
@@ -279,9 +280,7 @@ def test_pieces_of_any_size_inflate_to_what_was_compressed(parts, level, step, c
 
 async def test_a_cancelled_inflation_has_stopped_writing(serve, connect, monkeypatch):
     """The buffer is another tile's as soon as the cancelled receive has ended."""
-    transport = connect(
-        await serve(answering(gzip.compress(PAYLOAD, 1), headers={"Content-Encoding": "gzip"})), gzip=True
-    )
+    url = await serve(answering(gzip.compress(PAYLOAD, 1), headers={"Content-Encoding": "gzip"}))
     begun, may_go, ended = threading.Event(), threading.Event(), threading.Event()
     real = transport_module.bodies._Inflater.feed
 
@@ -292,8 +291,12 @@ async def test_a_cancelled_inflation_has_stopped_writing(serve, connect, monkeyp
         ended.set()
 
     monkeypatch.setattr(transport_module.bodies._Inflater, "feed", held)
+    monkeypatch.setattr(inflaters, "usable_cores", lambda: 1)
+    transport = connect(url, gzip=True)
     task = asyncio.ensure_future(received(transport))
+    assert not transport.is_inflating
     await asyncio.to_thread(begun.wait, 10)
+    assert transport.is_inflating
     task.cancel()
     await asyncio.sleep(0)
     task.cancel()
@@ -303,6 +306,7 @@ async def test_a_cancelled_inflation_has_stopped_writing(serve, connect, monkeyp
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended.is_set()
+    assert not transport.is_inflating
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux only")

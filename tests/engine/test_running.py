@@ -324,8 +324,9 @@ async def test_a_cancelled_keeper_waits_for_the_write_that_reads_its_buffer():
     async with ThreadedKeeper.over(sink, threads=1) as keeper:
         keeping = asyncio.create_task(keeper.keep(PLAN.tile(0), truth(PLAN.tile(0))))
         await asyncio.to_thread(entered.wait, 30)
-        keeping.cancel()
-        await asyncio.wait([keeping], timeout=0)
+        for _ in range(3):  # impatient
+            keeping.cancel()
+            await asyncio.wait([keeping], timeout=0)
         assert not keeping.done()
         leave.set()
         await asyncio.wait([keeping])

@@ -23,7 +23,8 @@ from eezarr.errors import BadBody, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Executor
+
+    from eezarr.earthengine.inflaters import Inflaters
 
 __all__ = ["check_encoding", "receive_bytes", "receive_into", "receive_prefix"]
 
@@ -69,7 +70,7 @@ def check_encoding(response: aiohttp.ClientResponse, *, is_gzip_asked: bool) -> 
 
 
 async def receive_into(
-    response: aiohttp.ClientResponse, view: memoryview, *, inflaters: Executor, is_gzip: bool, stall_s: float
+    response: aiohttp.ClientResponse, view: memoryview, *, inflaters: Inflaters, is_gzip: bool, stall_s: float
 ) -> int:
     """Receive a body into memory, which nothing writes to any more once this returns or raises.
 
@@ -104,7 +105,7 @@ async def receive_into(
 
 
 async def receive_bytes(
-    response: aiohttp.ClientResponse, *, inflaters: Executor, max_bytes: int, is_gzip: bool, stall_s: float
+    response: aiohttp.ClientResponse, *, inflaters: Inflaters, max_bytes: int, is_gzip: bool, stall_s: float
 ) -> bytes:
     """Return a body whose length is unknown beforehand; as `receive_into`.
 
@@ -144,7 +145,7 @@ async def _receive(response: aiohttp.ClientResponse, put: _Put, *, capacity: int
 
 
 async def _receive_gzip(
-    response: aiohttp.ClientResponse, put: _Put, *, inflaters: Executor, capacity: int, stall_s: float
+    response: aiohttp.ClientResponse, put: _Put, *, inflaters: Inflaters, capacity: int, stall_s: float
 ) -> int:
     """Inflate batch by batch in a thread: the event loop goes on, and the compressed body is never held whole."""
     # What does not compress grows by 5 bytes in 16 KiB; more compressed bytes than that carry nothing.
@@ -161,23 +162,10 @@ async def _receive_gzip(
             raise _too_long(None, capacity)
         pieces.append(piece)
         if held >= _BATCH_BYTES:
-            await _in_thread(inflaters, inflater.feed, pieces)
+            await inflaters.run(partial(inflater.feed, pieces))
             pieces, held = [], 0
-    await _in_thread(inflaters, inflater.feed, pieces)
+    await inflaters.run(partial(inflater.feed, pieces))
     return inflater.finish()
-
-
-async def _in_thread(executor: Executor, work: Callable[[list[bytes]], None], data: list[bytes]) -> None:
-    """Run work in a thread to its end, also when cancelled: it writes to memory that the caller is about to reuse."""
-    flight = asyncio.get_running_loop().run_in_executor(executor, work, data)
-    try:
-        await asyncio.shield(flight)
-    except asyncio.CancelledError:
-        while not flight.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([flight])
-        flight.exception()
-        raise
 
 
 class _Inflater:

@@ -12,21 +12,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import time
 from typing import TYPE_CHECKING
 
 from eezarr.earthengine import bodies
 from eezarr.earthengine.compression import Body, Compression
 from eezarr.earthengine.failures import translated
+from eezarr.earthengine.inflaters import Inflaters
 from eezarr.earthengine.session import Call, HttpMethod, Session, Timeouts
 from eezarr.earthengine.status import classify
 from eezarr.errors import BadBody
-from eezarr.threads import nicer_threads
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Mapping
-    from concurrent.futures import ThreadPoolExecutor
 
     import aiohttp
 
@@ -85,12 +83,17 @@ class Transport:
         self._tokens = tokens
         self._on_restricted = on_restricted
         self._clock = clock
-        self._inflaters = _inflating_threads()
+        self._inflaters = Inflaters()
 
     @property
     def has_answered(self) -> bool:
         """Whether the service has answered anything yet, well or not."""
         return self._session.has_answered
+
+    @property
+    def is_inflating(self) -> bool:
+        """Whether all threads that inflate bodies have work: to receive more at once gains nothing then."""
+        return self._inflaters.is_busy
 
     def __repr__(self) -> str:
         return f"Transport({self._address.url})"
@@ -98,8 +101,8 @@ class Transport:
     async def aclose(self) -> None:
         """Close all connections; a later call would open new ones."""
         await self._session.aclose()
-        self._inflaters.shutdown(wait=False)
-        self._inflaters = _inflating_threads()
+        self._inflaters.close()
+        self._inflaters = Inflaters()
 
     async def call_json(
         self,
@@ -235,10 +238,6 @@ class Transport:
             return
         text = await bodies.receive_prefix(response, max_bytes=_MAX_ERROR_BYTES, stall_s=self._timeouts.stall_s)
         raise classify(response.status, response.headers, text, request=str(call), now_s=self._clock(), secret=token)
-
-
-def _inflating_threads() -> ThreadPoolExecutor:
-    return nicer_threads(os.cpu_count() or 1, "inflate")
 
 
 def _parse(text: bytes, request: str) -> dict[str, object]:

@@ -23,7 +23,7 @@ from eezarr.engine.buffers import BufferPool
 from eezarr.engine.tasks import task_group
 from eezarr.errors import EezarrError, Retryable, ServiceRefusal, StoreError, TooHeavy
 from eezarr.events import TileFailed, TileStored
-from eezarr.threads import nicer_threads
+from eezarr.threads import nicer_threads, to_its_end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -152,7 +152,7 @@ class ThreadedKeeper:
     async def keep(self, tile: Tile, pixels: Pixels) -> None:
         """Write the tile in a thread. Cancelled, it still waits for the write, which reads the caller's buffer."""
         loop = asyncio.get_running_loop()
-        await _to_its_end(loop.run_in_executor(self.executor, self._persist, self.sink.write, tile, pixels))
+        await to_its_end(loop.run_in_executor(self.executor, self._persist, self.sink.write, tile, pixels))
 
     def flush(self) -> None:
         """Flush the sink's notes; blocks."""
@@ -185,19 +185,10 @@ class ThreadedKeeper:
                     flushing.cancel()
             finally:
                 # Cancelled before a thread takes it up, a flush would never be made.
-                await _to_its_end(asyncio.get_running_loop().run_in_executor(executor, keeper.flush))
+                await to_its_end(asyncio.get_running_loop().run_in_executor(executor, keeper.flush))
 
     async def flush_regularly(self) -> None:
         """Flush every second, until cancelled."""
         while True:
             await asyncio.sleep(FLUSH_INTERVAL_S)
             await asyncio.to_thread(self.flush)
-
-
-async def _to_its_end(work: asyncio.Future[None]) -> None:
-    """Wait for a thread's work, also when cancelled."""
-    try:
-        await asyncio.shield(work)
-    except asyncio.CancelledError:
-        await asyncio.wait([work])
-        raise

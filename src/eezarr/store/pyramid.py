@@ -16,7 +16,6 @@ for each place of a tile. Cost: each pixel is read once, and a third of all pixe
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -39,6 +38,7 @@ from eezarr.store.levels import (
 )
 from eezarr.store.marks import Marks
 from eezarr.store.stages import Halving, Stage
+from eezarr.threads import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 __all__ = ["Pyramid"]
 
 _FLUSH_S = 1.0
-_THREADS = min(4, os.cpu_count() or 1)
+_THREADS = min(4, usable_cores())
 """More gain nothing: Zarr's pipeline has threads of its own."""
 
 
