@@ -48,10 +48,10 @@ def scene():
     """Run a coroutine function of a pool and a stack of loans."""
     from contextlib import ExitStack
 
-    def run(work):
+    def run(work, **options):
         async def whole():
             with ExitStack() as stack:
-                return await work(BufferPool(64), stack)
+                return await work(BufferPool(64, **options), stack)
 
         return run_virtually(whole())
 
@@ -102,6 +102,21 @@ def test_a_busy_loop_receives_no_more_at_once(scene):
         await asyncio.gather(*tasks)
 
     scene(work)
+
+
+def test_no_more_are_received_at_once_while_what_has_come_waits_to_be_inflated(scene):
+    is_busy = True
+
+    async def work(pool, stack):
+        nonlocal is_busy
+        _, tasks = await takers(pool, stack, 20)
+        await asyncio.sleep(1)
+        assert taken_of(tasks) == LEAST_AT_ONCE
+        is_busy = False
+        await asyncio.sleep(1)
+        assert taken_of(tasks) == 20
+
+    scene(work, is_busy=lambda: is_busy)
 
 
 @pytest.mark.parametrize(("left", "more"), [(HARDLY_ANY_FULL, True), (HARDLY_ANY_FULL + 1, False)])

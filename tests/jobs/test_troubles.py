@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import threading
 
 import numpy as np
 import pytest
 import zarr
 
 import eezarr as package
+from eezarr.earthengine import bodies, inflaters
+from eezarr.engine.buffers import LEAST_AT_ONCE, BufferPool
 from eezarr.events import Restricted, TileStored
 from known import SCENE, SCENE_NAME
 
@@ -84,6 +87,31 @@ async def test_compressed_and_chunked_bodies_are_the_same_pixels(emulator, truth
         report = await client.fetch(IMAGE, GRID, str(tmp_path / "out.zarr"), store=STORE)
     if gzip is True:
         assert report.bytes_received < report.bytes_pixels
+    require_exact(tmp_path / "out.zarr", truth)
+
+
+async def test_no_more_is_received_at_once_while_all_threads_inflate(emulator, truth, tmp_path, monkeypatch):
+    """Two bodies are in hand and one thread is held: to take more of them would only need more memory."""
+    emulator.configure({"transfer": {"gzip": True}})
+    may_go, at_once = threading.Event(), []
+    receive_into, on_tick = bodies.receive_into, BufferPool._on_tick
+
+    async def held(response, view, **options):
+        await options["inflaters"].run(lambda: may_go.wait(30))
+        return await receive_into(response, view, **options)
+
+    def noting(self, due_s):
+        on_tick(self, due_s)
+        at_once.append(self._at_once)
+        if len(at_once) == 10:
+            may_go.set()
+
+    monkeypatch.setattr(inflaters, "usable_cores", lambda: 1)
+    monkeypatch.setattr(bodies, "receive_into", held)
+    monkeypatch.setattr(BufferPool, "_on_tick", noting)
+    async with package.Client(project="p", options=options(emulator, gzip=True)) as client:
+        await client.fetch(IMAGE, GRID, str(tmp_path / "out.zarr"), store=STORE)
+    assert at_once[:10] == [LEAST_AT_ONCE] * 10
     require_exact(tmp_path / "out.zarr", truth)
 
 

@@ -71,6 +71,7 @@ class Runner:
             buffer_bytes=max(body_capacity(bands, plan.largest_tile) for bands in plan.request_bands),
             observe=self.observe,
             successes=successes,
+            is_busy=lambda: self.link.service.transport.is_inflating,
         )
 
     @property

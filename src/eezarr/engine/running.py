@@ -70,6 +70,7 @@ async def run_tiles(
     buffer_bytes: int,
     observe: Observer,
     successes: int = 0,
+    is_busy: Callable[[], bool] = lambda: False,
 ) -> list[Failure]:
     """Ask for all tiles and hand each to the keeper; return those that failed, in the order they did.
 
@@ -81,6 +82,7 @@ async def run_tiles(
         buffer_bytes: What the largest body takes.
         observe: Told of each tile's end.
         successes: Tiles of the same job that earlier runs had: with one, a refusal is not every tile's.
+        is_busy: Tells whether to receive more at once would gain nothing, for what has come is not worked off.
 
     Raises:
         AccessDenied: At the first refusal of credentials, project or permission.
@@ -92,7 +94,7 @@ async def run_tiles(
         tiles=iter(tiles),
         reader=reader,
         keeper=keeper,
-        pool=BufferPool(buffer_bytes),
+        pool=BufferPool(buffer_bytes, is_busy=is_busy),
         observe=observe,
         failures=[],
         successes=successes,
