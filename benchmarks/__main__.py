@@ -19,6 +19,7 @@ from benchmarks.results import Result, conditions, keep, write
 NAMES = (
     "stages",
     "growth",
+    "steps",
     "pipeline",
     "gzipped",
     "inflating",

@@ -19,7 +19,7 @@ from benchmarks.scenes import CRS, ORIGIN, SCENE
 from benchmarks.stored import require_periodic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from benchmarks.service import Service, Stats
 
 __all__ = ["WAYS", "Run", "Way", "installed_ways", "require_equal", "run_periodic", "run_way"]
+
+COMMAND = (sys.executable, "-m", "eezarr")
+"""Our command line, as its users run it."""
 
 _JOB = """\
 output = "out.zarr"
@@ -178,8 +181,15 @@ def job_text(region: Region, *, is_gzip: bool = False, fetch: str = "") -> str:
     return _JOB.format(**_facts(region), gzip=json.dumps(is_gzip or "auto"), fetch=fetch)
 
 
-def run_way(way: Way, region: Region, service: Service, *, fetch: str = "") -> Run:
+def run_way(way: Way, region: Region, service: Service, *, fetch: str = "", command: Sequence[str] = COMMAND) -> Run:
     """Run one way in an empty folder, account for it, and compare what it stored with the oracle.
+
+    Args:
+        way: Which.
+        region: What it fetches.
+        service: From where.
+        fetch: More of our job's section of that name.
+        command: What our command line is run with.
 
     Raises:
         AssertionError: If a pixel differs.
@@ -187,19 +197,17 @@ def run_way(way: Way, region: Region, service: Service, *, fetch: str = "") -> R
     with scratch_folder() as folder:
         (folder / "job.toml").write_text(job_text(region, is_gzip=way.needs_gzip, fetch=fetch), encoding="utf-8")
         if way.script is None:
-            command = [sys.executable, "-m", "eezarr", "fetch", "job.toml", "--json", "--quiet"]
-            command += ["--api-url", service.url]
+            whole = [*command, "fetch", "job.toml", "--json", "--quiet", "--api-url", service.url]
         else:
-            script = way.script.format(**_facts(region), url=service.url)
-            command = [sys.executable, "-c", script]
+            whole = [sys.executable, "-c", way.script.format(**_facts(region), url=service.url)]
         service.reset()
-        usage = run_process(command, folder)
+        usage = run_process(whole, folder)
         stats = service.stats()
         require_equal(way, folder / "out.zarr", region)
     return Run(usage=usage, stats=stats)
 
 
-def run_periodic(region: Region, service: Service, *, fetch: str = "") -> Run:
+def run_periodic(region: Region, service: Service, *, fetch: str = "", command: Sequence[str] = COMMAND) -> Run:
     """Run our command in an empty folder against a service whose pixels repeat; as `run_way`, for regions of any size.
 
     Raises:
@@ -208,8 +216,7 @@ def run_periodic(region: Region, service: Service, *, fetch: str = "") -> Run:
     with scratch_folder() as folder:
         (folder / "job.toml").write_text(job_text(region, fetch=fetch), encoding="utf-8")
         service.reset()
-        command = [sys.executable, "-m", "eezarr", "fetch", "job.toml", "--quiet", "--api-url", service.url]
-        usage = run_process(command, folder)
+        usage = run_process([*command, "fetch", "job.toml", "--quiet", "--api-url", service.url], folder)
         stats = service.stats()
         require_periodic(folder / "out.zarr", region)
     return Run(usage=usage, stats=stats)
