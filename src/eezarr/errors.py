@@ -15,10 +15,13 @@ The first axis is whether asking again can help; the second is the exit code of 
     ├── TooHeavy                4   the request is too big or too costly: a smaller one can help
     └── Incomplete              1   the job ended with tiles missing; run again to resume
 
-Rule: a hint is required. It says what to do now, in one sentence, and never repeats the message.
+Rule: a hint is required. It says what to do now, in one sentence, and never repeats the message. Both quote what others
+wrote, so they hold it as it may be shown (see `printable`).
 """
 
 from __future__ import annotations
+
+from eezarr.printable import printable
 
 __all__ = [
     "AccessDenied",
@@ -50,9 +53,18 @@ class EezarrError(Exception):
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = printable(hint)
         self.attempts = 1
         """How often it was tried; the engine counts."""
+
+    @property
+    def message(self) -> str:
+        """What happened, to what."""
+        return self._message
+
+    @message.setter
+    def message(self, text: str) -> None:
+        self._message = printable(text)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}"

@@ -6,7 +6,6 @@ Everything that can be wrong is found here, with metadata alone: not one pixel i
 from __future__ import annotations
 
 import importlib.util
-import json
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from eezarr.api.describing import describe, typed_bands
 from eezarr.api.framing import lon_lat_box
 from eezarr.api.series import cube_bands, list_series, most_steps, require_one_lattice, series_of
 from eezarr.config import ImageOptions
+from eezarr.documents import read_json, read_text
 from eezarr.earthengine import Image
 from eezarr.earthengine.collection import Cube
 from eezarr.earthengine.scaling import scaled_bands
@@ -224,14 +224,8 @@ def image_of(options: OneImage, job: JobFile) -> Image:
         method = options.method if isinstance(options, ImageOptions) else "auto"
         return Image.asset(options.asset, bands=bands, method=method)
     if options.expression is not None:
-        path = job.beside(options.expression)
-        try:
-            return Image.expression(path.read_text(encoding="utf-8"), bands=bands)
-        except OSError as error:
-            raise InvalidInput(
-                f"The expression {path} cannot be read: {error.strerror or error}.",
-                hint="Give a path beside the job file.",
-            ) from error
+        text = read_text(job.beside(options.expression), noun="expression", hint="Give a path beside the job file.")
+        return Image.expression(text, bands=bands)
     assert options.python is not None
     return Image.expression(_recipe(job, options.python), bands=bands)
 
@@ -263,14 +257,7 @@ def _region(job: PixelJob) -> Region | None:
     if region is None or isinstance(region, tuple):
         return region
     path = job.beside(region)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidInput(
-            f"The region {path} cannot be read: {error.strerror or error}.", hint="Give a path beside the job file."
-        ) from error
-    except ValueError as error:
-        raise InvalidInput(f"The region {path} is not JSON: {error}.", hint="Give a GeoJSON file.") from error
+    data = read_json(path, noun="region", hint="Give a GeoJSON file beside the job file.")
     if not isinstance(data, dict):
         raise InvalidInput(f"The region {path} is no GeoJSON object.", hint="Give a GeoJSON geometry or feature.")
     return data

@@ -17,7 +17,9 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from eezarr.cli.app import app
     from eezarr.cli.leaving import leave
+    from eezarr.cli.results import guard_standard_output
 
+    guard_standard_output()
     try:
         app()
     except SystemExit as end:

@@ -10,6 +10,7 @@ from eezarr.api.exporting import run_export
 from eezarr.api.loops import run_to_end
 from eezarr.cli.leaving import run_interruptibly
 from eezarr.errors import EezarrError, InvalidInput
+from eezarr.printable import printable
 
 if TYPE_CHECKING:
     from eezarr.api.service import Service
@@ -29,7 +30,7 @@ def run_export_job(job: ExportJob, *, request_id: str | None, is_waiting: bool, 
 
     def on_look(operation: Operation) -> None:
         if not quiet and (not seen or _progress(seen[-1]) != _progress(operation)):
-            sys.stderr.write(f"{operation.name}: {_progress(operation)}\n")
+            sys.stderr.write(printable(f"{operation.name}: {_progress(operation)}\n"))
         seen.append(operation)
 
     work = run_export(job, request_id=request_id, is_waiting=is_waiting, on_look=on_look)

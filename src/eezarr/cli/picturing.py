@@ -10,6 +10,7 @@ from eezarr.api.framing import frame_corner, frame_image, frame_region
 from eezarr.api.loops import run_to_end
 from eezarr.api.pictures import write_thumbnail
 from eezarr.api.resolving import resolve_pixels
+from eezarr.documents import read_text
 from eezarr.earthengine import Image
 from eezarr.earthengine.places import read_place
 from eezarr.earthengine.visualization import Visualization
@@ -86,12 +87,8 @@ def image_of(asset: str | None, expression: Path | None, bands: str | None) -> I
     if asset is not None:
         return Image.asset(asset, bands=names)
     assert expression is not None
-    try:
-        return Image.expression(expression.read_text(encoding="utf-8"), bands=names)
-    except OSError as error:
-        raise InvalidInput(
-            f"The expression {expression} cannot be read: {error.strerror}.", hint="Give a file that can."
-        ) from error
+    text = read_text(expression, noun="expression", hint="Give the path of another file.")
+    return Image.expression(text, bands=names)
 
 
 def visualization_of(

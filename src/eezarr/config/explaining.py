@@ -42,7 +42,7 @@ def explain(model: type[BaseModel], error: ValidationError, *, misplaced: Mappin
 def _told(
     model: type[BaseModel], place: tuple[str, ...], problems: list[ErrorDetails], misplaced: Mapping[str, str]
 ) -> str:
-    name, problem = ".".join(place), problems[0]
+    name, problem = ".".join(key if len(key) <= 60 else f"{key[:57]}..." for key in place), problems[0]
     if problem["type"] == "extra_forbidden":
         return misplaced.get(name) or f"there is no key {name!r}{_nearest(model, place)}"
     if problem["type"] == "missing":
@@ -51,7 +51,13 @@ def _told(
     says = ", or ".join([wanted[0], *(want.removeprefix("Input should be ") for want in wanted[1:])])
     if isinstance(problem["input"], Mapping):  # a whole section, which is not repeated
         return f"{name!r}: {says}" if place else says
-    return f"{name!r}: {says} (got {problem['input']!r}){_meant(model, place)}"
+    return f"{name!r}: {says} (got {_short(problem['input'])}){_meant(model, place)}"
+
+
+def _short(value: object) -> str:
+    """A value as a message shows it: a list of a megabyte only by its beginning."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _place(model: type[BaseModel], loc: Iterable[str | int]) -> tuple[str, ...]:

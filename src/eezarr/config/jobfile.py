@@ -1,5 +1,6 @@
 """What all kinds of jobs share: what is read, how it is asked for, and how a file becomes a job."""
 
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,9 +14,18 @@ from eezarr.config.fetch import FetchOptions
 from eezarr.config.image import ImageOptions
 from eezarr.config.mask import MaskOptions
 from eezarr.config.sections import Section, given
+from eezarr.documents import read_text
 from eezarr.errors import InvalidInput
 
 __all__ = ["JobFile", "read_toml"]
+
+
+_MAX_BYTES = 1 << 20
+"""Of a job file: two hundred times a long one."""
+_MAX_DEPTH = 32
+"""Of tables and lists in each other; no key takes more than five."""
+_LONG_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}""")
+"""A dotted key as long as no job has one: a parser's time grows with the square of its parts."""
 
 
 def read_toml(path: Path) -> dict[str, object]:
@@ -24,14 +34,36 @@ def read_toml(path: Path) -> dict[str, object]:
     Raises:
         InvalidInput: If the file cannot be read, or is no TOML.
     """
+    text = read_text(path, noun="job file", hint="Give the path of a job file.", max_bytes=_MAX_BYTES)
+    is_deep, data = _LONG_KEY.search(text) is not None, {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        if not is_deep:
+            data = tomllib.loads(text)
+            is_deep = _is_deep(data)
+    except RecursionError:
+        is_deep = True
+    except ValueError as error:
+        raise InvalidInput(f"{path} is not TOML: {str(error)[:200]}.", hint="Mend that line.") from error
+    if is_deep:
         raise InvalidInput(
-            f"The job file {path} cannot be read: {error.strerror or error}.", hint="Give the path of a job file."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} is not TOML: {error}.", hint="Mend that line.") from error
+            f"{path} has a key or a value of more than {_MAX_DEPTH} parts in each other.",
+            hint="`eezarr schema` prints all keys with what they mean.",
+        )
+    return data
+
+
+def _is_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            item
+            for held in level
+            if isinstance(held, dict | list)
+            for item in (held.values() if isinstance(held, dict) else held)
+        ]
+        if not level:
+            return False
+    return True
 
 
 class JobFile(Section):

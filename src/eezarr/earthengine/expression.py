@@ -16,6 +16,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
+from eezarr.documents import parse_json
 from eezarr.earthengine.names import asset_id, asset_name
 from eezarr.earthengine.nodes import (
     Expression,
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = ["Expression", "Serializable", "build", "load_expression", "parse_expression", "select"]
+
+
+_MAX_DEPTH = 800
+"""Of JSON; a node is three levels. Deeper than the service reads (see `nodes`)."""
 
 
 class Serializable(Protocol):
@@ -115,10 +120,9 @@ def _document(source: object, kind: str | None) -> object:
     if not isinstance(source, str | bytes):
         return source
     try:
-        document: object = json.loads(source)
-    except (ValueError, RecursionError) as error:
-        raise invalid_expression(f"is not JSON: {str(error)[:100]}") from error
-    return document
+        return parse_json(source, max_depth=_MAX_DEPTH)
+    except ValueError as error:
+        raise invalid_expression(f"is not JSON: {error}") from error
 
 
 def _canonical(values: Mapping[str, object], result: str) -> Expression:

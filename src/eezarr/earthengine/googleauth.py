@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import google.auth
 from google.auth import exceptions
@@ -12,6 +11,7 @@ from google.auth.credentials import Scoped, with_scopes_if_required
 from google.auth.transport.requests import Request
 from google.oauth2.credentials import Credentials as UserCredentials
 
+from eezarr.documents import read_json
 from eezarr.earthengine.auth import SIGN_IN_HINT
 from eezarr.earthengine.status import clean
 from eezarr.errors import AccessDenied, EezarrError, InvalidInput, Unreachable
@@ -38,6 +38,7 @@ Source: https://github.com/google/earthengine-api/blob/master/python/ee/oauth.py
 """
 
 _TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105
+_KEY_FILE = "Give a service account's key file, or what `gcloud auth application-default login` writes."
 
 
 def refresh(credentials: Credentials) -> None:
@@ -78,11 +79,12 @@ def load_file(path: Path) -> Credentials:
         with warnings.catch_warnings():
             # It warns of a user's credentials without a quota project; every request of ours names one.
             warnings.simplefilter("ignore")
-            credentials, _ = google.auth.load_credentials_from_file(str(path))  # type: ignore[no-untyped-call]
-    except (exceptions.GoogleAuthError, OSError, ValueError) as error:
+            facts = read_json(path, noun="credentials file", hint=_KEY_FILE)
+            credentials, _ = google.auth.load_credentials_from_dict(facts)  # type: ignore[no-untyped-call]
+    except (InvalidInput, exceptions.GoogleAuthError, OSError, ValueError) as error:
         raise AccessDenied(
             f"The credentials file {path} cannot be used: {_first(error)}.",
-            hint="Give a service account's key file, or what `gcloud auth application-default login` writes.",
+            hint=_KEY_FILE,
         ) from error
     return _typed(credentials)
 
@@ -109,9 +111,9 @@ def load_earthengine(path: Path) -> Credentials:
         AccessDenied: If the file holds no refresh token.
     """
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = cast("dict[str, str]", read_json(path, noun="credentials file", hint="Sign in again."))
         refresh_token = stored["refresh_token"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (InvalidInput, KeyError, TypeError) as error:
         raise AccessDenied(
             f"The credentials file {path} holds no refresh token.",
             hint="Run `earthengine authenticate` again, or `gcloud auth application-default login`.",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from eezarr.documents import parse_json, read_text
 from eezarr.errors import InvalidInput
 
 __all__ = ["Place", "place_geojson", "read_place"]
@@ -53,13 +53,10 @@ def read_place(text: str) -> dict[str, object]:
         return place_geojson([float(part) for part in text.split(",")])
     except ValueError:
         pass
-    if not text.lstrip().startswith("{"):
-        try:
-            text = Path(text).read_text(encoding="utf-8")
-        except OSError as error:
-            raise InvalidInput(f"{text[:100]!r} is no place, and no file: {error.strerror}.", hint=_HINT) from error
+    if not text.lstrip("\ufeff \t\r\n").startswith("{"):
+        text = read_text(Path(text), noun="place", hint=_HINT)
     try:
-        document = json.loads(text)
+        document = parse_json(text)
     except ValueError as error:
         raise InvalidInput(f"The region is not JSON: {error}.", hint=_HINT) from error
     if not isinstance(document, dict):

@@ -7,13 +7,13 @@ of it answer HTML. Both are reduced to a message of bounded length, free of toke
 from __future__ import annotations
 
 import html
-import json
 import re
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+from eezarr.documents import parse_json
 from eezarr.earthengine.refusals import REFUSALS, Refusal
 from eezarr.errors import AccessDenied, EezarrError, ServiceRefusal, Throttled, TooHeavy, Unreachable
 
@@ -92,8 +92,8 @@ def _read(body: bytes, headers: Mapping[str, str], now_s: float) -> _Problem:
     text = body.decode("utf-8", errors="replace")
     delay = _retry_after_s(headers.get("retry-after", ""), now_s)
     try:
-        answer = json.loads(text)
-    except (ValueError, RecursionError):
+        answer = parse_json(text)
+    except ValueError:
         return _Problem(message=_plain(text), reasons=frozenset(), retry_after_s=delay)
     if isinstance(answer, list) and answer:
         answer = answer[0]

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from typing import TYPE_CHECKING
 
+from eezarr.documents import parse_json
 from eezarr.earthengine import bodies
 from eezarr.earthengine.compression import Body, Compression
 from eezarr.earthengine.failures import translated
@@ -242,8 +242,8 @@ class Transport:
 
 def _parse(text: bytes, request: str) -> dict[str, object]:
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(text)
+    except ValueError as error:
         document = error
     if not isinstance(document, dict):
         raise BadBody(

@@ -89,7 +89,7 @@ def _described(file: ParquetFile) -> tuple[str, list[str], object] | None:
         boxes = [str(path[0]) for path in covering.values()]
         encoding = entry["encoding"]
         crs = entry.get("crs", LON_LAT)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise InvalidInput("The file's `geo` metadata is damaged.", hint="Write the file anew.") from error
     if encoding != "WKB" or primary not in file.schema_arrow.names:
         raise InvalidInput(

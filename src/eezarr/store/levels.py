@@ -171,7 +171,7 @@ def read_levels(location: Location) -> LevelsRecord | None:
         return LevelsRecord(
             state=facts["state"], lineage=str(facts["lineage"]), steps=int(facts["steps"]), methods=methods
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, RecursionError, TypeError, ValueError):
         return None
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from affine import Affine
 
+from eezarr.documents import parse_json
 from eezarr.errors import EezarrError, ForeignStore
 from eezarr.grid import Coverage, PixelGrid, Shape2D
 from eezarr.plan import Band, Plan, Step, StoreLayout, Tiling
@@ -88,7 +89,7 @@ def read_record(location: Location) -> JobRecord | None:
     if body is None:
         return None
     try:
-        facts = json.loads(body)
+        facts = cast("Document", parse_json(body))
         if facts.get("kind") == SAMPLES:
             raise ForeignStore(
                 f"{location.url} holds samples, which `eezarr samples` made.",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
+from eezarr.documents import parse_json
 from eezarr.errors import EezarrError, ForeignStore
 from eezarr.grid import Shape2D
 from eezarr.plan import Band
@@ -82,7 +83,7 @@ def read_samples_record(location: Location) -> SamplesRecord | None:
         return None
     hint = "Choose another output, or pass --overwrite to start again."
     try:
-        facts = as_object(json.loads(body))
+        facts = as_object(cast("JSON", parse_json(body)))
         if facts.get("kind") != SAMPLES:
             raise ForeignStore(f"{location.url} holds pixels, which `eezarr fetch` stored, and no samples.", hint=hint)
         if facts["version"] != _VERSION:
