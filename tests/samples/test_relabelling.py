@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from zarr.storage import LocalStore
 
 from eezarr import SamplesJob, fetch_samples
 from eezarr.errors import ForeignStore, Incomplete, StoreError
 from eezarr.store import open_samples, open_stored_samples, samplerelabelling
+from eezarr.store.disk import DiskStore
 from sampling import MIXED, on_mixed
 
 pytestmark = pytest.mark.once
@@ -132,7 +132,7 @@ class Crash:
     def __init__(self, monkeypatch):
         self.left = None
         for name in ("set", "delete", "delete_dir"):
-            self._patch(monkeypatch, name, getattr(LocalStore, name))
+            self._patch(monkeypatch, name, getattr(DiskStore, name))
 
     def _patch(self, monkeypatch, name, original):
         async def counted(store, *arguments, **options):
@@ -142,7 +142,7 @@ class Crash:
                 self.left -= 1
             return await original(store, *arguments, **options)
 
-        monkeypatch.setattr(LocalStore, name, counted)
+        monkeypatch.setattr(DiskStore, name, counted)
 
 
 def test_after_a_crash_at_any_write_readers_see_old_labels_or_new_ones_or_are_refused(bench, monkeypatch):

@@ -181,3 +181,35 @@ def test_a_shard_that_memory_cannot_hold(bench):
     bench.sites(on_mixed(30))
     with pytest.raises(InvalidInput, match="memory budget"):
         bench.run(JOB + '[store]\nshard = 30\n[fetch]\nmemory = "20KiB"\n')
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda body: body[: len(body) // 2], lambda body: bytes(len(body)), lambda body: body + b"abc"]
+)
+def test_a_damaged_shard_is_replaced_by_a_repair(bench, damage):
+    bench.sites(on_mixed(20))
+    job = JOB + "[store]\nshard = 8\n"
+    bench.run(job)
+    for shard in (0, 2):
+        path = bench.store / f"pixels/c/{shard}/0/0/0"
+        path.write_bytes(damage(path.read_bytes()))
+    report = bench.run(job, repair=True)
+    assert (report.is_complete, report.tiles_written) == (True, 8 + 4)
+    require_exact(bench, 20)
+    assert list(open_stored_samples(bench.store).verify()) == []
+
+
+def test_samples_that_share_a_damaged_shard_with_a_missing_one_are_fetched_again(bench):
+    """The missing one cannot be stored without the others, and those cannot be read any more."""
+    bench.sites(on_mixed(12))
+    job = JOB + "[store]\nshard = 6\n[fetch]\nattempts = 1\nmax_concurrency = 1\n"
+    bench.emulator.script(["none", "none", "unavailable"])
+    with pytest.raises(Incomplete):
+        bench.run(job)
+    path = bench.store / "pixels/c/0/0/0/0"
+    path.write_bytes(path.read_bytes()[:100])
+    report = bench.run(job)
+    assert (report.is_complete, report.requests_sent) == (True, 6)
+    require_exact(bench, 12)
+    assert list(open_stored_samples(bench.store).verify()) == []
+    assert (bench.group["state"][:] == 1).all()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numcodecs import Blosc
 
-from eezarr.store import chunks, sink
+from eezarr.store import disk, sink
 
 
 def objects(store):
@@ -76,7 +76,7 @@ def test_a_failed_write_leaves_no_partial_file(bench, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(chunks.os, "write", full)
+    monkeypatch.setattr(disk.os, "write", full)
     with pytest.raises(OSError, match="No space left"):
         writer.write((slice(0, 64), slice(0, 64)), np.zeros((64, 64), np.uint16))
     assert list((tmp_path / "s.zarr").rglob("*.partial")) == []
@@ -86,7 +86,7 @@ def test_what_one_call_leaves_over_the_next_one_writes(bench, tmp_path, monkeypa
     plan = bench.plan()
     image, write = bench.pixels(plan), os.write
     bench.store_all(plan, tmp_path / "whole.zarr", image)
-    monkeypatch.setattr(chunks.os, "write", lambda descriptor, body: write(descriptor, body[:1000]))
+    monkeypatch.setattr(disk.os, "write", lambda descriptor, body: write(descriptor, body[:1000]))
     bench.store_all(plan, tmp_path / "pieces.zarr", image)
     assert objects(tmp_path / "pieces.zarr") == objects(tmp_path / "whole.zarr")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from eezarr.api.running import Runner, require_all
@@ -16,6 +17,8 @@ from eezarr.outputs.report import Report, Tally, missing_tiles
 from eezarr.store import SamplesSink
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from eezarr.api.connection import Link
     from eezarr.config import FetchOptions
     from eezarr.earthengine.sampling import SampledImages
@@ -73,7 +76,12 @@ class SampleFetcher:
                 output=output, tiles_total=plan.wanted_count, tiles_resumed=resumed, pixel_bytes=plan.pixel_bytes
             )
         )
-        failures = await self._run(subject, plan, sink, tally, most_open) if resumed < plan.wanted_count else []
+        failures: list[Failure] = []
+        missing: Iterable[int] = sink.missing() if resumed < plan.wanted_count else ()
+        while (first := next(iter(missing := iter(missing)), None)) is not None:
+            failures += await self._run(subject, plan, sink, chain([first], missing), tally=tally, most_open=most_open)
+            # A stored object that was to be completed turned out damaged.
+            missing = sink.take_lost()
         is_complete = await asyncio.to_thread(sink.finish, datetime.now(UTC))
         report = Report(
             output=output,
@@ -94,7 +102,14 @@ class SampleFetcher:
         return report
 
     async def _run(
-        self, subject: SampledImages, plan: SamplePlan, sink: SamplesSink, tally: Tally, most_open: int
+        self,
+        subject: SampledImages,
+        plan: SamplePlan,
+        sink: SamplesSink,
+        missing: Iterable[int],
+        *,
+        tally: Tally,
+        most_open: int,
     ) -> list[Failure]:
         def observe(event: Event) -> None:
             tally(event)
@@ -105,7 +120,7 @@ class SampleFetcher:
         runner = self._runner(plan, most_open, observe)
         async with ThreadedKeeper.over(sink, threads=WRITERS) as keeper:
             try:
-                tiles = map(plan.tile, sink.missing())
+                tiles = map(plan.tile, missing)
                 return await runner.run(plan, tiles, subject, keeper, successes=sink.stored_count)
             finally:
                 # However it ends: what is in memory is not asked for again.

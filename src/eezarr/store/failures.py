@@ -19,7 +19,7 @@ from eezarr.errors import EezarrError, StoreError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["storage_errors"]
+__all__ = ["is_damage", "storage_errors"]
 
 _FREE_SPACE = "Free some space there, then run the same command: it resumes."
 _PERMIT = "Give this user the right to write there, or choose another output; the same command resumes."
@@ -78,6 +78,11 @@ def storage_errors(url: str, doing: str) -> Iterator[None]:
         if not _is_storages(error):
             raise
         raise _translated(error, url, doing) from error
+
+
+def is_damage(error: StoreError) -> bool:
+    """Return whether a failure to read is what an object holds, and not the storage."""
+    return isinstance(error.__cause__, (RuntimeError, ValueError, BaseZarrError))
 
 
 def _translated(error: Exception, url: str, doing: str) -> StoreError:

@@ -1,6 +1,6 @@
 """What writers leave that were killed between a temporary file and its rename: found where it can be, and deleted.
 
-`LocalStore` writes a chunk `c/0/1` as `c/0/1.<32 hex digits>.partial` and renames it. The name is new each time: such a
+A chunk `c/0/1` is written as `c/0/1.<32 hex digits>.partial` and renames it. The name is new each time: such a
 file is never written again, and takes up space for ever. Object stores and memory leave none.
 
 Law: a store has one process that writes (see `marks`), so whatever is there when it opens the store is dead. Only
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["sweep_leftovers"]
 
 _LEFTOVER = re.compile(r".+\.[0-9a-f]{32}\.partial", re.DOTALL)
-_GROUP_LEFTOVER = re.compile(r"(zarr|\.zgroup|\.zattrs|\.zmetadata)\.[0-9a-f]{32}\.partial")
+_GROUP_LEFTOVER = re.compile(r"(zarr|zarr\.json|\.zgroup|\.zattrs|\.zmetadata)\.[0-9a-f]{32}\.partial")
 _CHUNKS = "c"
 """The folder in an array of format 3 that its chunks are below."""
 _COARSEST_S = 2.0

@@ -208,6 +208,7 @@ def withdraw(location: Location, plan: Plan) -> None:
             return
         del group.attrs["multiscales"]
     replace_attributes(location, {"zarr_conventions": _conventions(plan)})
+    location.settle()
 
 
 def distrust(location: Location, plan: Plan) -> None:
@@ -219,6 +220,7 @@ def distrust(location: Location, plan: Plan) -> None:
     withdraw(location, plan)
     for level in levels_of(plan):
         location.remove_below(level.marks_prefix)
+    location.settle()
 
 
 def advertise(location: Location, plan: Plan, levels: Sequence[Level], methods: Mapping[str, Resampling]) -> None:

@@ -3,8 +3,12 @@
 Credentials, regions and endpoints of object stores come from the environment (see `environment`), never from the
 output's own text.
 
-Law: a small object is replaced whole or not at all. Object stores do so by nature; `LocalStore` writes a temporary
-file and renames it, and a crash between the two leaves a `*.partial` that nobody reads (see `leftovers`).
+Rule: a small object is replaced whole or not at all. Object stores do so by nature; on disk a temporary file is written
+and renamed, and a crash between the two leaves a `*.partial` that nobody reads (see `leftovers`).
+
+Rule: what is put by `put` and `put_all` vouches for what was written before, so all that is durable first, and then the
+object itself. Object stores keep what they have confirmed; on disk see `disk`. An Icechunk repository on disk is as
+durable as Icechunk makes it.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from zarr.core.sync import sync
 from zarr.storage import LocalStore
 
 from eezarr.errors import InvalidInput, StoreError
+from eezarr.store.disk import DiskStore
 from eezarr.store.environment import access_to
 from eezarr.store.failures import storage_errors
 from eezarr.store.folder import check_folder
@@ -36,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["PARTIAL_SUFFIX", "Location", "locate"]
 
 PARTIAL_SUFFIX = ".partial"
-"""How the temporary files of `LocalStore` end."""
+"""How temporary files on disk end."""
 
 _SCHEMES = ("s3", "gs", "az")
 _VERSIONED = "icechunk+"
@@ -109,14 +114,29 @@ class Location:
                 bodies = sync(self._get_all(part))
             yield from ((key, body) for key, body in zip(part, bodies, strict=True) if body is not None)
 
+    def settle(self) -> None:
+        """Make all that was written before durable: it survives a power cut."""
+        if isinstance(self.store, DiskStore):
+            with storage_errors(self.url, "make durable what was written"):
+                self.store.settle()
+
     def put(self, key: str, body: bytes) -> None:
-        """Create or replace an object."""
+        """Create or replace an object, durably, and after all that was written before is durable."""
         self.put_all({key: body})
 
-    def put_all(self, bodies: Mapping[str, bytes]) -> None:
-        """Create or replace objects, many at the same time and in no order."""
+    def put_all(self, bodies: Mapping[str, bytes], *, settles: bool = True) -> None:
+        """Create or replace objects, many at the same time and in no order; durable on return.
+
+        Args:
+            bodies: By key.
+            settles: Whether they vouch for what was written before, so that it has to be durable first.
+        """
+        if settles:
+            self.settle()
         with storage_errors(self.url, f"write {next(iter(bodies), 'nothing')}"):
             sync(self._put_all(bodies))
+            if isinstance(self.store, DiskStore):
+                self.store.settle_each(bodies)
 
     def names(self) -> tuple[str, ...]:
         """Return the names of keys and key prefixes at the top, sorted, without temporary files."""
@@ -210,7 +230,7 @@ def locate(output: str | os.PathLike[str], *, read_only: bool = False) -> Locati
 
 def _local(path: Path, text: str, *, read_only: bool) -> Location:
     check_folder(path, text, read_only=read_only)
-    return Location(url=text, store=LocalStore(path.absolute(), read_only=read_only))
+    return Location(url=text, store=DiskStore(path.absolute(), read_only=read_only))
 
 
 def _memory_location(text: str, *, read_only: bool) -> Location:

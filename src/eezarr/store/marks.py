@@ -3,8 +3,10 @@
 Pages (see `pages`) lie beside the data under `.eezarr/marks/`, named by their number. Only pages that hold a mark
 exist, in memory and in the store, so a plan of a billion tiles costs nothing until it is written.
 
-Law: a tile is marked after its pixels are stored, never before. A flush replaces whole pages; one process flushes a
-store at a time.
+Rule: a tile is marked after its pixels are stored, and its mark is never more durable than they are: a flush takes the
+marks that there are, has all that was written before made durable (see `Location.settle`), and only then writes exactly
+those; a mark that is made meanwhile waits for the next flush. A flush replaces whole pages; one process flushes a store
+at a time.
 """
 
 from __future__ import annotations
@@ -60,6 +62,7 @@ class Marks:
         self._prefix = prefix
         self._pages: dict[int, Page] = {}
         self._dirty: set[int] = set()
+        self._has_added = False
         self._count = 0
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
@@ -93,6 +96,7 @@ class Marks:
             page.bitmap[slot >> 3] |= 1 << (slot & 7)
             page.checksums[slot] = checksum
             self._dirty.add(number)
+            self._has_added = True
 
     def unmark(self, index: int) -> None:
         """Take a mark back, so that the tile is asked for again; durable after the next `flush`."""
@@ -142,7 +146,7 @@ class Marks:
             yield from _runs(flags, start)
 
     def flush(self) -> None:
-        """Write the pages that changed: after this, a crash loses none of their marks.
+        """Write the pages that changed: after this, neither a crash nor a power cut loses any of their marks.
 
         Raises:
             StoreError: If a page cannot be written; the next flush tries again.
@@ -150,6 +154,7 @@ class Marks:
         with self._flushing:
             with self._lock:
                 taken, self._dirty = self._dirty, set()
+                has_added, self._has_added = self._has_added, False
                 bodies = {
                     f"{self._prefix}/{number}": encode_page(self._pages[number], number=number, owner=self._owner)
                     for number in taken
@@ -157,10 +162,12 @@ class Marks:
             if not bodies:
                 return
             try:
-                self._location.put_all(bodies)
+                # Marks that were taken back vouch for nothing.
+                self._location.put_all(bodies, settles=has_added)
             except BaseException:
                 with self._lock:
                     self._dirty |= taken
+                    self._has_added |= has_added
                 raise
 
     def _absorb(self, number: int, body: bytes) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 from zarr.abc.store import RangeByteRequest, SuffixByteRequest
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
-from zarr.storage import LocalStore
+
+from eezarr.store.disk import DiskStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -57,7 +58,7 @@ class Objects(Protocol):
 
 def objects_of(location: Location) -> Objects:
     """Return what reads objects of a place."""
-    if type(location.store) is LocalStore:
+    if isinstance(location.store, DiskStore):
         return _Files(location.store.root)
     return _Remote(location.store)
 

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from eezarr.store.arrays import consolidate, grow_group, make_group, open_arrays
+from eezarr.store.chunks import chunk_writer, unread_array
 from eezarr.store.halving import halve_mask
 from eezarr.store.levels import (
     LevelsRecord,
@@ -226,11 +227,14 @@ def _halvings(
     halvings: list[Halving] = []
     below = base
     for level in levels:
+        arrays = open_arrays(location, level.specs, level.group)
+        is_zarrs = any(chunk_writer(array, location, level.plan.layout.compressor) is None for array in arrays)
         stage = Stage(
             plan=level.plan,
             specs=level.specs,
-            arrays=open_arrays(location, level.specs, level.group),
+            arrays=arrays,
             marks=Marks.load(level.plan, location, level.marks_prefix),
+            unread=tuple(unread_array(array, location) for array in arrays) if is_zarrs else (),
         )
         halvings.append(Halving(location=location, level=stage, below=below, methods=methods))
         below = stage

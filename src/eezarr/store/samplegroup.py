@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 import numpy as np
 import zarr
 from zarr.errors import BaseZarrError
-from zarr.storage import LocalStore
 
 from eezarr.errors import ForeignStore, InvalidInput
 from eezarr.store.arrays import quiet
+from eezarr.store.disk import DiskStore
 from eezarr.store.failures import storage_errors
 from eezarr.store.location import locate
 from eezarr.store.patches import PatchReader
@@ -118,7 +118,7 @@ class SampleGroup:
         Raises:
             InvalidInput: If this is one.
         """
-        if self.process != os.getpid() and type(self.location.store) is not LocalStore:
+        if self.process != os.getpid() and not isinstance(self.location.store, DiskStore):
             raise InvalidInput(
                 f"{self.location.url} was opened before this process was forked, and its connections with it.",
                 hint='Start workers with multiprocessing_context="spawn" or "forkserver", or read without workers.',

@@ -59,6 +59,7 @@ def relabel(
         told.pop("statistics", None)
         group.attrs.put({**told, "eezarr": {**provenance, RELABELLING: True}})
         consolidate(location)
+        location.settle()
         for name in LABEL_NAMES:
             location.remove_below(name)
         make_labels(group, plan)

@@ -86,7 +86,9 @@ class SamplesSink:
             is_stored=lambda sample: bool(self._stored[sample]),
             is_settled=lambda samples: bool(self._is_settled[samples.start : samples.stop].all()),
             on_stored=self._on_stored,
+            on_lost=self._on_lost,
         )
+        self._lost: set[int] = set()
 
     @classmethod
     def create(
@@ -156,6 +158,11 @@ class SamplesSink:
             )
         self._units.take(tile, pixels, self._settle)
 
+    def take_lost(self) -> list[int]:
+        """Return the samples that were stored and cannot be read any more, found since the last call: ask for them."""
+        lost, self._lost = self._lost, set()
+        return sorted(lost)
+
     def give_up(self, index: int) -> None:
         """Note that a sample could not be had by this run; those that share its stored object wait no longer."""
         self._failed[index] = True
@@ -221,6 +228,7 @@ class SamplesSink:
             attributes["statistics"] = self._statistics.to_json()
         with self._location.committing(f"{self._marks.count} samples, {'complete' if is_complete else 'incomplete'}"):
             replace_attributes(self._location, attributes)
+            self._location.settle()
         return is_complete
 
     def _settle(self, index: int) -> None:
@@ -232,6 +240,12 @@ class SamplesSink:
             self._stored[sample] = True
             self._statistics.count(sample, unit.blocks, sample - unit.samples.start)
         unit.arrived = {}
+
+    def _on_lost(self, sample: int) -> None:
+        self._marks.unmark(sample)
+        self._stored[sample] = self._is_settled[sample] = False
+        self._resumed = -1
+        self._lost.add(sample)
 
     def _states(self) -> npt.NDArray[np.uint8]:
         state = np.where(self._failed | ~self._plan.wanted, UNAVAILABLE, MISSING).astype(np.uint8)

@@ -1,7 +1,8 @@
 """Stored objects of samples while they fill: a shard's samples in memory, until all are there and it is written once.
 
 Law: a stored object is written whole, by one thread at a time, and only then are its samples marked. One that is
-written before it is full, at the end of a run or to make room, is read back when the next of its samples comes.
+written before it is full, at the end of a run or to make room, is read back when the next of its samples comes; what
+cannot be read back is damaged, and its samples are missing.
 
 Memory: samples are asked for in stored order, so few objects are open; where stragglers hold more open than there is
 room for, the first is written as it is.
@@ -15,13 +16,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eezarr.errors import StoreError
 from eezarr.planes import unpack
-from eezarr.store.failures import storage_errors
+from eezarr.store.chunks import unread_array
+from eezarr.store.failures import is_damage, storage_errors
 from eezarr.store.planar import checksum
 from eezarr.store.sampleform import blank_blocks, slot_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from eezarr.plan import Tile
     from eezarr.planes import Block
@@ -61,6 +64,7 @@ class SampleUnits:
         is_stored: Whether a sample is in the store.
         is_settled: Whether nothing more will come of any of these samples, as far as is known.
         on_stored: Told of a unit whose arrived samples are stored; its blocks still hold them.
+        on_lost: Told of a stored sample that cannot be read back.
     """
 
     def __init__(
@@ -73,14 +77,17 @@ class SampleUnits:
         is_stored: Callable[[int], bool],
         is_settled: Callable[[range], bool],
         on_stored: Callable[[OpenUnit], None],
+        on_lost: Callable[[int], None],
     ) -> None:
         self._form = form
         self._arrays = arrays
+        self._unread = tuple(unread_array(array, location) for array in arrays)
         self._location = location
         self._most = most
         self._is_stored = is_stored
         self._is_settled = is_settled
         self._on_stored = on_stored
+        self._on_lost = on_lost
         self._open: dict[int, OpenUnit] = {}
         self._lock = threading.Lock()
 
@@ -145,12 +152,27 @@ class SampleUnits:
     def _loaded(self, samples: range) -> tuple[Block, ...]:
         blocks = blank_blocks(self._form, len(samples))
         stored = [sample for sample in samples if self._is_stored(sample)]
-        if stored:
-            slots = np.array(stored) - samples.start
-            with storage_errors(self._location.url, f"read samples {samples.start} to {samples.stop - 1}"):
-                for array, block in zip(self._arrays, blocks, strict=True):
-                    block[slots] = np.asarray(array[samples.start : samples.stop])[slots]
+        if stored and not self._read_back(stored, samples, blocks):
+            for sample in stored:
+                if not self._read_back(
+                    [sample], range(sample, sample + 1), [block[sample - samples.start :] for block in blocks]
+                ):
+                    self._on_lost(sample)
         return blocks
+
+    def _read_back(self, stored: list[int], samples: range, blocks: Sequence[Block]) -> bool:
+        """Read the stored ones of consecutive samples into blocks; return whether all of them could be."""
+        slots = np.array(stored) - samples.start
+        try:
+            with storage_errors(self._location.url, f"read samples {samples.start} to {samples.stop - 1}"):
+                found = [np.asarray(array[samples.start : samples.stop])[slots] for array in self._arrays]
+        except StoreError as error:
+            if is_damage(error):
+                return False
+            raise
+        for block, patches in zip(blocks, found, strict=True):
+            block[slots] = patches
+        return True
 
     def _store(self, unit: OpenUnit) -> None:
         """Write a unit, and forget it; the caller holds its lock."""
@@ -158,7 +180,7 @@ class SampleUnits:
             samples = unit.samples
             with self._location.writing():
                 with storage_errors(self._location.url, f"write samples {samples.start} to {samples.stop - 1}"):
-                    for array, block in zip(self._arrays, unit.blocks, strict=True):
+                    for array, block in zip(self._unread, unit.blocks, strict=True):
                         array[samples.start : samples.stop] = block
                 self._on_stored(unit)
         unit.is_closed = True

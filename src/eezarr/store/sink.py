@@ -10,7 +10,7 @@ from eezarr.grid import Shape2D
 from eezarr.plan import record_dtype
 from eezarr.planes import unpack
 from eezarr.store.arrays import open_arrays, replace_attributes
-from eezarr.store.chunks import chunk_writer
+from eezarr.store.chunks import chunk_writer, unread_array
 from eezarr.store.creation import make_store, provenance
 from eezarr.store.failures import storage_errors
 from eezarr.store.layout import array_specs, check_ownership, targets
@@ -78,6 +78,7 @@ class ZarrSink:
         self._pyramid: Pyramid | None = None
         found = [chunk_writer(array, location, record.plan.layout.compressor) for array in arrays]
         self._writers = [writer for writer in found if writer is not None]
+        self._unread = [] if self._writers else [unread_array(array, location) for array in arrays]
         self._scratch = ScratchPool(self._scratch_bytes(), is_reusing=not location.keeps_buffers)
 
     @classmethod
@@ -215,6 +216,7 @@ class ZarrSink:
         with self._location.committing(f"{self._marks.count} tiles, {'complete' if is_complete else 'incomplete'}"):
             self._flush_marks()
             replace_attributes(self._location, {"eezarr": facts})
+            self._location.settle()
         if is_complete:
             with self._location.committing("overviews"):
                 pyramid, self._pyramid = self._pyramid, None
@@ -241,7 +243,7 @@ class ZarrSink:
         parts = blocks(places, buffer)
         unpack(tile, pixels, [(place.fields, part) for place, part in zip(places, parts, strict=True)])
         for place, part in zip(places, parts, strict=True):
-            self._arrays[place.array][place.window] = part
+            self._unread[place.array][place.window] = part
         return tile_checksum(parts, tile.window.shape, self.plan.layout.chunk)
 
     def _scratch_bytes(self) -> int:

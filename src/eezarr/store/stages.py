@@ -46,6 +46,8 @@ class Stage:
     specs: tuple[ArraySpec, ...]
     arrays: tuple[PixelArray, ...]
     marks: Marks
+    unread: tuple[PixelArray, ...] = ()
+    """The same arrays for writing by Zarr, see `unread_array`; none where nothing is written, or not by Zarr."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -114,7 +116,7 @@ class Halving:
                         )
                         made[inside] = self._halved(place.array, part)
                     if writer is None:
-                        array[unit] = made
+                        self.level.unread[place.array][unit] = made
                     else:
                         writer.write(unit, made)
 

@@ -7,12 +7,11 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
-from zarr.errors import BaseZarrError
 
 from eezarr.errors import ForeignStore, StoreError
 from eezarr.planes import unpack
 from eezarr.store.arrays import open_arrays
-from eezarr.store.failures import storage_errors
+from eezarr.store.failures import is_damage, storage_errors
 from eezarr.store.layout import array_specs, targets
 from eezarr.store.location import locate
 from eezarr.store.marks import Marks
@@ -122,7 +121,7 @@ class StoredJob:
         try:
             parts = self.read(tile)
         except StoreError as error:
-            if isinstance(error.__cause__, (RuntimeError, ValueError, BaseZarrError)):
+            if is_damage(error):
                 return False
             raise
         return self._checksum(tile, parts) == self._marks.checksum(index)

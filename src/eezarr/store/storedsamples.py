@@ -7,12 +7,11 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
-from zarr.errors import BaseZarrError
 
 from eezarr.errors import ForeignStore, StoreError
 from eezarr.planes import unpack
 from eezarr.store.arrays import open_arrays
-from eezarr.store.failures import storage_errors
+from eezarr.store.failures import is_damage, storage_errors
 from eezarr.store.location import locate
 from eezarr.store.marks import Marks
 from eezarr.store.planar import checksum
@@ -111,7 +110,7 @@ class StoredSamples:
             with storage_errors(self.url, f"read sample {index}"):
                 parts = [np.ascontiguousarray(array[index : index + 1]) for array in self._arrays]
         except StoreError as error:
-            if _is_damage(error):
+            if is_damage(error):
                 return False
             raise
         return checksum(parts) == self._marks.checksum(index)
@@ -159,7 +158,7 @@ class StoredSamples:
             with storage_errors(self.url, f"read sample {sample}"):
                 stored = np.asarray(array[place])
         except StoreError as error:
-            if _is_damage(error):
+            if is_damage(error):
                 return False
             raise
         return stored.tobytes() == answer.tobytes()
@@ -174,10 +173,6 @@ class StoredSamples:
             StoreError: If the storage fails.
         """
         return (index for index in (self.stored() if indices is None else indices) if not self.is_whole(index))
-
-
-def _is_damage(error: StoreError) -> bool:
-    return isinstance(error.__cause__, (RuntimeError, ValueError, BaseZarrError))
 
 
 def open_stored_samples(output: str | os.PathLike[str]) -> StoredSamples:

@@ -1,0 +1,259 @@
+"""A folder of this machine as a Zarr store, and what of it survives a power cut.
+
+Rule: a file is written under a temporary name and renamed; one that replaces another is synced first, so that after a
+power cut the old one or the new one is there, whole. New files are not synced one by one: `settle` makes all of them
+durable at once, with the folders that name them, before anything is written that vouches for them (marks, records).
+
+Where there is `syncfs` (Linux) that is one call for the file system; elsewhere each file and folder that was written
+since the last `settle` is synced.
+
+A sync that failed once is not tried again: the kernel drops the pages that it could not write and reports that once, so
+that a second try would succeed without them.
+Source: https://wiki.postgresql.org/wiki/Fsync_Errors, https://man7.org/linux/man-pages/man2/syncfs.2.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import secrets
+import sys
+import threading
+import weakref
+from collections import deque
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zarr.storage import LocalStore
+
+from eezarr.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from typing_extensions import Buffer as Bytes
+    from zarr.core.buffer import Buffer
+
+__all__ = ["DiskStore"]
+
+
+class DiskStore(LocalStore):
+    """A folder as a Zarr store; thread-safe for keys that differ.
+
+    Args:
+        root: The folder; made by the first write.
+        read_only: Whether it must exist and is not written.
+    """
+
+    def __init__(self, root: Path | str, *, read_only: bool = False) -> None:
+        super().__init__(root, read_only=read_only)
+        self._folder = os.fspath(self.root)
+        self._token, self._numbers = secrets.token_hex(8), count()
+        self._unsynced: deque[str] = deque()
+        self._settling = threading.Lock()
+        self._descriptor = -1
+        self._failure = ""
+
+    def write(self, key: str, body: Bytes, *, is_replacing: bool = False) -> None:
+        """Create or replace an object; durable after the next `settle`.
+
+        Args:
+            key: Its key.
+            body: Its bytes.
+            is_replacing: Whether an object that is there has to survive until this one does.
+
+        Raises:
+            OSError: If it cannot be written; what was there is there still.
+        """
+        # Strings and descriptors: paths and files would take as long again as the system's own work (measured).
+        path = f"{self._folder}/{key}"
+        # A name as Zarr would give it, 32 digits that are nobody else's: what a kill leaves is known by it.
+        partial = f"{path}.{self._token}{next(self._numbers):016x}.partial"
+        try:
+            descriptor = _opened(partial)
+            try:
+                _write_all(descriptor, memoryview(body).cast("B"))
+                if is_replacing:
+                    _sync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.replace(partial, path)  # noqa: PTH105
+        except OSError:
+            Path(partial).unlink(missing_ok=True)
+            raise
+        self._note(key)
+
+    def settle_each(self, keys: Iterable[str]) -> None:
+        """Make a few small objects durable, each by itself, with their names.
+
+        Raises:
+            OSError: If one is gone, or cannot be made durable.
+        """
+        paths = [f"{self._folder}/{key}" for key in keys]
+        for path in paths:
+            _sync_file(path)
+        for folder in sorted({folder for path in paths for folder in _up_to(path, self._folder)}):
+            _sync_folder(folder)
+
+    def settle(self) -> None:
+        """Make all that was written before durable; on return it survives a power cut.
+
+        Raises:
+            OSError: If the folder is gone.
+            StoreError: If something could not be made durable, now or by an earlier call.
+        """
+        with self._settling:
+            if self._failure:
+                raise _lost(self._folder, self._failure)
+            sync_file_system = _syncfs()
+            try:
+                if sync_file_system is not None:
+                    sync_file_system(self._root_descriptor())
+                else:
+                    self._sync_each()
+            except FileNotFoundError:
+                if self._descriptor >= 0:
+                    raise
+                # Nothing was ever written.
+            except OSError as error:
+                self._failure = error.strerror or str(error)
+                raise _lost(self._folder, self._failure) from error
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Create or replace an object; one that is replaced survives a power cut until the new one does."""
+        self._check_writable()
+        await asyncio.to_thread(self.set_sync, key, value)
+
+    def set_sync(self, key: str, value: Buffer) -> None:
+        """Do as `set` does, in this thread."""
+        self._check_writable()
+        self.write(key, value.as_buffer_like(), is_replacing=os.path.exists(f"{self._folder}/{key}"))  # noqa: PTH110
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Create an object, if there is none."""
+        await super().set_if_not_exists(key, value)
+        self._note(key)
+
+    async def delete(self, key: str) -> None:
+        """Delete an object; durable after the next `settle`."""
+        await super().delete(key)
+        self._note(key)
+
+    async def delete_dir(self, prefix: str) -> None:
+        """Delete all objects below a prefix; durable after the next `settle`."""
+        await super().delete_dir(prefix)
+        self._note(prefix)
+
+    def _note(self, key: str) -> None:
+        if _syncfs() is None:
+            self._unsynced.append(key)
+
+    def _root_descriptor(self) -> int:
+        """The folder, kept open: what could not be written back since is reported by its next sync."""
+        if self._descriptor < 0:
+            self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            weakref.finalize(self, os.close, self._descriptor)
+        elif not os.path.isdir(self._folder):  # noqa: PTH112
+            raise FileNotFoundError(2, "No such file or directory", self._folder)
+        return self._descriptor
+
+    def _sync_each(self) -> None:
+        """Sync the files and folders that were written since the last time, and the folders that lead to them."""
+        keys = [self._unsynced.popleft() for _ in range(len(self._unsynced))]
+        folders: set[str] = set()
+        for path in sorted({f"{self._folder}/{key}" for key in keys}):
+            _sync_file(path)
+            folders.update(_up_to(path, self._folder))
+        for folder in sorted(folders, key=len, reverse=True):
+            _sync_folder(folder)
+
+
+def _lost(folder: str, reason: str) -> StoreError:
+    return StoreError(
+        f"Cannot make what was written to {folder} durable: {reason}.",
+        hint="Check the disk, then run the same command: what was not made durable is fetched again.",
+    )
+
+
+def _up_to(path: str, root: str) -> Iterable[str]:
+    """The folders that lead to a path, from its own to the one that holds the root."""
+    folder = Path(path).parent
+    top = Path(root).parent
+    while folder not in (top, folder.parent):
+        yield os.fspath(folder)
+        folder = folder.parent
+    yield os.fspath(top)
+
+
+@cache
+def _syncfs() -> Callable[[int], None] | None:
+    """What writes back a whole file system; None where there is nothing of the kind."""
+    if sys.platform != "linux":
+        return None
+    try:
+        call = ctypes.CDLL(None, use_errno=True).syncfs
+    except (AttributeError, OSError):
+        return None
+
+    def sync(descriptor: int) -> None:
+        if call(descriptor):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+
+    return sync
+
+
+def _opened(path: str) -> int:
+    """Make a file; return its descriptor."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        return os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, flags, 0o666)
+
+
+def _write_all(descriptor: int, body: memoryview) -> None:
+    """Write all of it: one call writes less where a signal or a full disk comes between."""
+    while body:
+        body = body[os.write(descriptor, body) :]
+
+
+def _sync(descriptor: int) -> None:
+    """Have a file's bytes reach the disk itself; macOS's `fsync` leaves them in the disk's cache."""
+    if sys.platform == "darwin":
+        import fcntl  # noqa: PLC0415 -- not on Windows
+
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(descriptor)
+
+
+def _sync_file(path: str) -> None:
+    """Sync a file that was written; one that was deleted, or a folder, has nothing of its own."""
+    try:
+        # Windows syncs only what may be written.
+        descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
+        return
+    try:
+        _sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(folder: str) -> None:
+    """Make the names in a folder durable; Windows does so with the files."""
+    if sys.platform == "win32":
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
