@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         Unreachable,
     )
     from eezarr.grid import PixelGrid, Shape2D, Window
+    from eezarr.notices import EezarrWarning
     from eezarr.outputs.report import MissingTile, Report
     from eezarr.plan import Band, Plan, Tile
     from eezarr.samples import SiteColumns, SiteTable, SplitFacts, read_sites
@@ -134,6 +135,7 @@ _HOMES = {
         "TooHeavy",
         "Unreachable",
     ),
+    "eezarr.notices": ("EezarrWarning",),
     "eezarr.grid": ("PixelGrid", "Shape2D", "Window"),
     "eezarr.outputs.report": ("MissingTile", "Report"),
     "eezarr.plan": ("Band", "Plan", "Tile"),
@@ -153,6 +155,7 @@ __all__ = [
     "CloudStorage",
     "Drive",
     "EezarrError",
+    "EezarrWarning",
     "Estimate",
     "ExportJob",
     "ExportRequest",

@@ -343,7 +343,10 @@ ARCTIC = PixelGrid(crs="EPSG:3413", transform=Affine(5e4, 0, -4e6, 0, -5e4, 4e6)
 
 
 def lon_lat_box(west, south, east, north):
-    return {"type": "Polygon", "coordinates": [[[west, south], [east, south], [east, north], [west, north]]]}
+    """A box as a polygon: an edge of more than half a turn would go the other way, so it has a corner in its middle."""
+    middle = (west + east) / 2
+    ring = [[west, south], [middle, south], [east, south], [east, north], [middle, north], [west, north]]
+    return {"type": "Polygon", "coordinates": [ring]}
 
 
 def oracle(grid, west, south, east, north):

@@ -14,12 +14,13 @@ from eezarr.api.describing import describe, typed_bands
 from eezarr.api.framing import lon_lat_box
 from eezarr.api.series import cube_bands, list_series, most_steps, require_one_lattice, series_of
 from eezarr.config import ImageOptions
-from eezarr.documents import read_json, read_text
+from eezarr.documents import read_text
 from eezarr.earthengine import Image
 from eezarr.earthengine.collection import Cube
 from eezarr.earthengine.scaling import scaled_bands
 from eezarr.errors import EezarrError, InvalidInput
 from eezarr.grid import Coverage, PixelGrid, Shape2D, crop_native
+from eezarr.grid.region import read_region
 from eezarr.plan import NO_MASKING, Budget, LayoutRequest, Masking, RequestLimits, make_masking, make_plan
 from eezarr.store import recorded_tiling
 
@@ -256,11 +257,7 @@ def _region(job: PixelJob) -> Region | None:
     region = job.grid.region
     if region is None or isinstance(region, tuple):
         return region
-    path = job.beside(region)
-    data = read_json(path, noun="region", hint="Give a GeoJSON file beside the job file.")
-    if not isinstance(data, dict):
-        raise InvalidInput(f"The region {path} is no GeoJSON object.", hint="Give a GeoJSON geometry or feature.")
-    return data
+    return read_region(job.beside(region), job.grid.region_crs)
 
 
 def _own_grid(options: GridOptions, region: Region | None) -> PixelGrid:

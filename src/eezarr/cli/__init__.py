@@ -18,8 +18,10 @@ def main() -> None:
     from eezarr.cli.app import app
     from eezarr.cli.leaving import leave
     from eezarr.cli.results import guard_standard_output
+    from eezarr.cli.warned import print_warnings
 
     guard_standard_output()
+    print_warnings()
     try:
         app()
     except SystemExit as end:

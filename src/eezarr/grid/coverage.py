@@ -1,6 +1,6 @@
 """What of a grid a region's polygons cover: which tiles they touch, and which pixel centres are inside them.
 
-Laws:
+Rules:
 
 1. No tile is dropped that holds a pixel centre which is inside.
 2. A polygon's edges are straight in its own CRS, as everywhere in this package, and followed to `TOLERANCE_PX`.
@@ -59,7 +59,7 @@ class Coverage:
         That is so for a box, by rule, and for polygons that the whole grid is inside of.
 
         Args:
-            region: A box, or GeoJSON polygons.
+            region: A box, or polygons as `grid.region` takes them.
             region_crs: The region's CRS.
             grid: The grid.
 
@@ -67,12 +67,10 @@ class Coverage:
             InvalidInput: If the region is invalid, touches no pixel of the grid, or cannot be shown in the grid's CRS
                 in one piece.
         """
-        from eezarr.grid.region import polygons_of
+        from eezarr.grid.region import read_region
 
-        polygons = tuple(tuple(rings) for rings in polygons_of(region, region_crs))
-        if not isinstance(region, Mapping):
-            return None
-        return cls._of_polygons(polygons, normal_code(region_crs), grid)
+        area = read_region(region, region_crs)
+        return None if area.is_box else cls._of_polygons(area.polygons, normal_code(area.crs), grid)
 
     @classmethod
     def from_json(cls, record: Mapping[str, object], grid: PixelGrid) -> Coverage:

@@ -77,7 +77,7 @@ def region_extent(
     """Return the bounding box of a region in a target CRS, or in what `to_uv` makes of its coordinates.
 
     Args:
-        rings: Closed rings in the source CRS.
+        rings: Closed rings in the source CRS; holes run the other way round than outer rings, as `Area.rings` do.
         source: The rings' CRS.
         target: The CRS to project to.
         tolerance: By how much the box may fall short, in units of the result.
@@ -136,7 +136,7 @@ def boundary_extent(
 
 
 def is_inside(point: tuple[float, float], rings: list[Points]) -> bool:
-    """Return whether a point is in the rings by the even-odd rule, or on one to a billionth of the region's size."""
+    """Return whether rings go round a point, holes the other way, or one is on it to a billionth of their size."""
     starts = np.concatenate([ring[:-1] for ring in rings])
     ends = np.concatenate([ring[1:] for ring in rings])
     spot = np.array([point])
@@ -208,12 +208,13 @@ def _clipped_ends(pieces: _Pieces, frame: Box) -> Points:
 
 
 def _enclosed(points: Points, starts: Points, ends: Points) -> Mask:
+    """Whether edges go round points: those to the right, counted by their direction, are other than zero."""
     x, y = points[:, :1], points[:, 1:]
     spans = (starts[:, 1] > y) != (ends[:, 1] > y)
     rise = np.where(spans, ends[:, 1] - starts[:, 1], 1.0)
     crossing = starts[:, 0] + (y - starts[:, 1]) / rise * (ends[:, 0] - starts[:, 0])
-    odd: Mask = (spans & (x < crossing)).sum(axis=1) % 2 == 1
-    return odd
+    turns = np.where(ends[:, 1] > starts[:, 1], 1, -1)
+    return np.asarray(np.where(spans & (x < crossing), turns, 0).sum(axis=1) != 0, dtype=np.bool_)
 
 
 def _torn_extent(rings: list[Points], source: str, target: str, to_uv: Project | None, outline: Bounds) -> Bounds:
