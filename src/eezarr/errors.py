@@ -21,11 +21,14 @@ wrote, so they hold it as it may be shown (see `printable`).
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from eezarr.printable import printable
 
 __all__ = [
     "AccessDenied",
     "BadBody",
+    "DenialScope",
     "EezarrError",
     "ForeignStore",
     "Incomplete",
@@ -76,10 +79,25 @@ class InvalidInput(EezarrError):
     exit_code = 2
 
 
+DenialScope: TypeAlias = Literal["account", "project", "request"]
+"""What a denied access says about other requests: that every one of this account, or of this project, is denied, too;
+or nothing (`request`)."""
+
+
 class AccessDenied(EezarrError):
-    """Credentials, project or permission were refused."""
+    """Credentials, project or permission were refused.
+
+    Args:
+        message: What was asked and what was denied.
+        hint: What to do now.
+        scope: What it says about other requests.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str, *, hint: str, scope: DenialScope = "account") -> None:
+        super().__init__(message, hint=hint)
+        self.scope = scope
 
 
 class ServiceRefusal(EezarrError):

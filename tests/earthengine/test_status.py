@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from eezarr.earthengine.refusals import REFUSALS
 from eezarr.earthengine.status import classify
-from eezarr.errors import AccessDenied, EezarrError, ServiceRefusal, Throttled, TooHeavy, Unreachable
+from eezarr.errors import AccessDenied, BadBody, EezarrError, ServiceRefusal, Throttled, TooHeavy, Unreachable
 
 pytestmark = pytest.mark.once
 
@@ -45,7 +45,20 @@ TABLE = [
                               429), ServiceRefusal),
     ("request id", 409, error("A different Operation was already started with the given request_id", 409),
      ServiceRefusal),
-    ("server trouble", 408, "", Unreachable),
+    ("already exists", 409, error("Asset 'X' already exists.", 409, "ALREADY_EXISTS"), ServiceRefusal),
+    ("backend reason", 400, error("Backend Error", errors=[{"reason": "backendError"}]), Unreachable),
+    ("backend reason", 403, error("Internal Error", 403, errors=[{"reason": "internalError"}]), Unreachable),
+    ("backend reason", 499, error("The operation was cancelled.", 499, "CANCELLED",
+                                  errors=[{"reason": "backendError"}]), Unreachable),
+    ("backend reason", 409, error("The operation was aborted.", 409, "ABORTED"), Unreachable),
+    ("backend reason", 400, error("The service is currently unavailable.", 400, "UNAVAILABLE"), Unreachable),
+    ("aborted or cancelled", 408, "", Unreachable),
+    ("aborted or cancelled", 409, "", Unreachable),
+    ("aborted or cancelled", 425, "Too Early", Unreachable),
+    ("aborted or cancelled", 499, "", Unreachable),
+    ("no pixels", 204, "", BadBody),
+    ("no pixels", 206, "a part", BadBody),
+    ("no pixels", 202, error("Later.", 202), BadBody),
     ("server trouble", 500, error("An internal error has occurred", 500, "INTERNAL"), Unreachable),
     ("server trouble", 502, "<html><head><title>502 Server Error</title></head><body>The server</body>", Unreachable),
     ("server trouble", 503, error("The service is currently unavailable.", 503, "UNAVAILABLE"), Unreachable),
@@ -109,6 +122,42 @@ async def test_each_answer_is_raised_by_the_transport(row, status, body, kind, c
 def test_every_row_has_an_example_and_a_source():
     assert {row for row, *_ in TABLE} == {refusal.name for refusal in REFUSALS}
     assert all(refusal.source.startswith("https://") and refusal.hint.endswith(".") for refusal in REFUSALS)
+
+
+def test_a_denial_says_whether_it_is_of_one_request_of_the_project_or_of_the_account():
+    assert classified(401, "").scope == "account"
+    assert classified(403, error("Not signed up for Earth Engine.", 403)).scope == "project"
+    assert classified(403, error("Permission 'earthengine.assets.get' denied on resource 'X'.", 403)).scope == "request"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"\x93NUMPY\x01\x00v\x00{'descr': [('B4', '<u2')]}" + bytes(range(256)), {}),
+        (bytes(64), {"Content-Type": "text/html"}),
+        (bytes([200, 210, 220, 230] * 100), {}),
+        (bytes([200, 210, 220, 230] * 100), {"Content-Type": "text/plain; charset=unknown-1"}),
+    ],
+)
+@pytest.mark.parametrize("status", [206, 302, 400, 500])
+def test_a_binary_body_is_not_quoted(status, body, headers):
+    got = classify(status, headers, body, request="computePixels", now_s=NOW)
+    assert got.message == f"computePixels was answered with {status}: (a binary body)"
+
+
+def test_text_in_the_encoding_that_its_type_names_is_quoted():
+    page, headers = "Accès refusé".encode("latin-1"), {"Content-Type": 'text/html; charset="ISO-8859-1"'}
+    assert "Accès refusé" in classify(502, headers, page, request="r", now_s=NOW).message
+
+
+def test_text_cut_within_a_character_is_quoted():
+    assert "Zugriff für" in classify(502, {}, "Zugriff für alle ü".encode()[:-1], request="r", now_s=NOW).message
+
+
+def test_characters_that_change_how_a_message_is_shown_are_escaped():
+    got = classified(400, error("Asset 'gpj.\u202eexe\u2066' \x1b[31m \x07 \ud800 line\nbreak"))
+    assert got.message.isprintable()
+    assert "gpj.\\u202eexe\\u2066' \\x1b[31m \\x07 \\ud800 line break" in got.message
 
 
 def test_stated_limits_are_learnt():

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eezarr.earthengine.status import quoted
 from eezarr.errors import BadBody
 from eezarr.grid import Shape2D
 from eezarr.plan import Band, record_dtype
@@ -110,7 +111,7 @@ def _split_header(body: memoryview) -> tuple[int, str]:
     """Return where the pixels start, and the header dict's text."""
     head = bytes(body[:64])
     if not head.startswith(_MAGIC):
-        raise _bad(f"is {_kind(head)}, not NPY; it begins with {head!r}")
+        raise _bad(f"is {_kind(head)}, not NPY; it begins with: {quoted(head)}")
     if len(head) < _PREFIX_BYTES:
         raise _bad(f"ends after {len(head)} bytes, within the NPY header")
     major, minor = head[6], head[7]

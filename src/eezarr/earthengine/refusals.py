@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from eezarr.errors import AccessDenied, EezarrError, ServiceRefusal, Throttled, TooHeavy, Unreachable
+from eezarr.errors import AccessDenied, BadBody, EezarrError, ServiceRefusal, Throttled, TooHeavy, Unreachable
+
+if TYPE_CHECKING:
+    from eezarr.errors import DenialScope
 
 __all__ = ["REFUSALS", "Refusal"]
 
@@ -32,7 +36,9 @@ class Refusal:
     text: re.Pattern[str] | None = None
     """Found in the message; groups `bytes` and `side` are the limit that it states. None: any message."""
     reasons: frozenset[str] = frozenset()
-    """Machine-readable reasons, one of which the answer gives. Empty: any."""
+    """Machine-readable reasons or statuses, one of which the answer gives. Empty: any."""
+    scope: DenialScope = "account"
+    """What a denied access says about other requests; see `AccessDenied`."""
 
     def fits(self, status: int, message: str, reasons: frozenset[str]) -> bool:
         """Return whether an answer is of this kind."""
@@ -56,6 +62,7 @@ _USAGE = "https://developers.google.com/earth-engine/guides/usage"
 _EE_PY = "https://github.com/google/earthengine-api/blob/master/python/ee/data.py"
 _DEBUGGING = "https://developers.google.com/earth-engine/guides/debugging"
 _ERRORS = "https://cloud.google.com/apis/design/errors"
+_CODES = "https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto"
 _ACCESS = "https://developers.google.com/earth-engine/guides/access"
 
 _THROTTLING = (
@@ -63,6 +70,7 @@ _THROTTLING = (
         name="daily quota",
         error=AccessDenied,
         text=re.compile(r"daily_eecu_usage_time|[Qq]uota exceeded .*per day|[Dd]aily [Ll]imit [Ee]xceeded"),
+        scope="project",
         hint="It is reset at midnight Pacific time; or ask the project's administrator to raise it.",
         source=_USAGE,
     ),
@@ -152,6 +160,26 @@ _SIZES = (
     ),
 )
 
+_BACKEND = (
+    Refusal(
+        name="already exists",
+        error=ServiceRefusal,
+        statuses=_only(409),
+        text=re.compile(r"[Aa]lready exists|ALREADY_EXISTS"),
+        hint="Choose another name, or delete what is there.",
+        source=_CODES,
+    ),
+    Refusal(
+        name="backend reason",
+        error=Unreachable,
+        reasons=frozenset(
+            {"backendError", "internalError", "ABORTED", "CANCELLED", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE"}
+        ),
+        hint=_AGAIN,
+        source="https://cloud.google.com/storage/docs/json_api/v1/status-codes",
+    ),
+)
+
 _ACCESS_REFUSALS = (
     Refusal(
         name="credentials",
@@ -165,6 +193,7 @@ _ACCESS_REFUSALS = (
         name="service disabled",
         error=AccessDenied,
         statuses=_only(403),
+        scope="project",
         text=re.compile(r"has not been used in project|API .*is disabled|SERVICE_DISABLED"),
         hint="Enable the Earth Engine API in the project at "
         "https://console.cloud.google.com/apis/library/earthengine.googleapis.com, wait a few minutes, run again.",
@@ -174,6 +203,7 @@ _ACCESS_REFUSALS = (
         name="project denied",
         error=AccessDenied,
         statuses=_only(403),
+        scope="project",
         text=re.compile(r"permission to use project|USER_PROJECT_DENIED"),
         hint="Ask the project's owner for the role `roles/serviceusage.serviceUsageConsumer`, or set another project.",
         source=_ERRORS,
@@ -182,6 +212,7 @@ _ACCESS_REFUSALS = (
         name="scopes",
         error=AccessDenied,
         statuses=_only(403),
+        scope="project",
         text=re.compile(r"insufficient authentication scopes|ACCESS_TOKEN_SCOPE_INSUFFICIENT"),
         hint="Sign in again with `gcloud auth application-default login --scopes="
         "https://www.googleapis.com/auth/earthengine,https://www.googleapis.com/auth/cloud-platform`.",
@@ -191,6 +222,7 @@ _ACCESS_REFUSALS = (
         name="quota project",
         error=AccessDenied,
         statuses=_only(403),
+        scope="project",
         text=re.compile(r"local Application Default Credentials|requires a quota project"),
         hint="Set `project` (or EARTHENGINE_PROJECT) to a project of your own with the Earth Engine API enabled.",
         source=_EE_PY,
@@ -199,6 +231,7 @@ _ACCESS_REFUSALS = (
         name="not registered",
         error=AccessDenied,
         statuses=_only(403),
+        scope="project",
         text=re.compile(r"[Nn]ot signed up for Earth Engine|project is not registered|not registered to use Earth"),
         hint="Register the project at https://console.cloud.google.com/earth-engine.",
         source=_ACCESS,
@@ -207,6 +240,7 @@ _ACCESS_REFUSALS = (
         name="permission",
         error=AccessDenied,
         statuses=_only(403),
+        scope="request",
         hint="Ask the owner of the asset or project for access, and check `project` and the signed-in account "
         "with `eezarr doctor`.",
         source=_ACCESS,
@@ -215,11 +249,25 @@ _ACCESS_REFUSALS = (
 
 _GENERAL = (
     Refusal(
+        name="no pixels",
+        error=BadBody,
+        statuses=(range(100, 200), range(201, 300)),
+        hint="If it goes on, check that `api_url` names an Earth Engine and no proxy rewrites responses.",
+        source="https://www.rfc-editor.org/rfc/rfc9110#name-successful-2xx",
+    ),
+    Refusal(
         name="server trouble",
         error=Unreachable,
-        statuses=_only(408, 500, *range(502, 505), *range(506, 600)),
+        statuses=_only(500, *range(502, 505), *range(506, 600)),
         hint=_AGAIN,
         source=_EE_PY,
+    ),
+    Refusal(
+        name="aborted or cancelled",
+        error=Unreachable,
+        statuses=_only(408, 409, 425, 499),
+        hint=_AGAIN,
+        source=_CODES,
     ),
     Refusal(
         name="not found",
@@ -258,5 +306,5 @@ _GENERAL = (
     ),
 )
 
-REFUSALS: tuple[Refusal, ...] = (*_THROTTLING, *_SIZES, *_ACCESS_REFUSALS, *_GENERAL)
+REFUSALS: tuple[Refusal, ...] = (*_THROTTLING, *_SIZES, *_BACKEND, *_ACCESS_REFUSALS, *_GENERAL)
 """All rows, in the order in which they are tried; the last one fits everything."""

@@ -1,11 +1,13 @@
 """From an HTTP answer to one of our errors: pure, so that a table can be walked by a test.
 
 The service answers errors as `{"error": {"code", "message", "status", "details"}}`; proxies and load balancers in front
-of it answer HTML. Both are reduced to a message of bounded length, free of tokens, and a set of reasons.
+of it answer HTML. Both are reduced to a message of bounded length, free of tokens, and a set of reasons. A body that is
+no text is not quoted.
 """
 
 from __future__ import annotations
 
+import codecs
 import html
 import re
 from dataclasses import dataclass
@@ -15,18 +17,24 @@ from typing import TYPE_CHECKING
 
 from eezarr.documents import parse_json
 from eezarr.earthengine.refusals import REFUSALS, Refusal
-from eezarr.errors import AccessDenied, EezarrError, ServiceRefusal, Throttled, TooHeavy, Unreachable
+from eezarr.errors import AccessDenied, BadBody, EezarrError, ServiceRefusal, Throttled, TooHeavy, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["classify", "clean"]
+__all__ = ["classify", "clean", "quoted"]
+
+_BINARY = "(a binary body)"
+"""What a message says of a body that is no text."""
 
 _QUOTED = 500
 """Characters of an answer that a message may quote."""
 
 _SECRET = re.compile(r"(?i)(bearer\s+|access_token[\"'=:\s]+)[^\s\"'<>&,}]+|ya29\.[\w.-]+")
 _MARKUP = re.compile(r"(?is)<(script|style)\b.{0,4000}?</\1>|<[^<>]{0,2000}>")
+_TEXT_CONTROLS = frozenset("\t\n\v\f\r\x1b")
+"""Control characters that a text may hold; the last begins a terminal's escape sequences, in what programs print."""
+_CHARSET = re.compile(r"(?i)charset=\"?([\w.:-]{1,40})")
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?s?")
 
 
@@ -51,7 +59,7 @@ def classify(
         secret: The token that was sent; it is blotted out should the answer echo it.
 
     Returns:
-        One of `Throttled`, `Unreachable`, `TooHeavy`, `ServiceRefusal`, `AccessDenied`; not raised.
+        One of `Throttled`, `Unreachable`, `BadBody`, `TooHeavy`, `ServiceRefusal`, `AccessDenied`; not raised.
     """
     problem = _read(body, {name.lower(): value for name, value in headers.items()}, now_s)
     row = next(row for row in REFUSALS if row.fits(status, problem.message, problem.reasons))
@@ -60,12 +68,22 @@ def classify(
 
 
 def clean(text: str, secret: str = "") -> str:
-    """Return a text of a stranger fit for a message: one line, bounded, without control characters and tokens."""
+    """Return a text of a stranger fit for a message: one line, bounded, without tokens.
+
+    What is neither printable nor a space (control characters, those that turn the direction of writing, lone
+    surrogates) is written as its escape sequence.
+    """
     if secret:
         text = text.replace(secret, "[token]")
-    text = _SECRET.sub("[token]", text)
-    text = " ".join("".join(char if char.isprintable() else " " for char in text[: 4 * _QUOTED]).split())
+    text = " ".join(_SECRET.sub("[token]", text)[: 4 * _QUOTED].split())
+    text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
     return text if len(text) <= _QUOTED else text[: _QUOTED - 1] + "…"
+
+
+def quoted(body: bytes, *, content_type: str = "") -> str:
+    """Return the beginning of a body fit for a message, or, if it is no text, only that it is binary."""
+    text = _text(body, content_type)
+    return _BINARY if text is None else clean(text)
 
 
 def _make(row: Refusal, message: str, status: int, problem: _Problem) -> EezarrError:
@@ -79,9 +97,11 @@ def _make(row: Refusal, message: str, status: int, problem: _Problem) -> EezarrE
         return Throttled(message, hint=row.hint, retry_after_s=problem.retry_after_s)
     if row.error is Unreachable:
         return Unreachable(message, hint=row.hint, retry_after_s=problem.retry_after_s)
+    if row.error is BadBody:
+        return BadBody(message, hint=row.hint, retry_after_s=problem.retry_after_s)
     if row.error is ServiceRefusal:
         return ServiceRefusal(message, hint=row.hint, status=status)
-    return AccessDenied(message, hint=row.hint)
+    return AccessDenied(message, hint=row.hint, scope=row.scope)
 
 
 def _whole(digits: str | None) -> int | None:
@@ -89,8 +109,10 @@ def _whole(digits: str | None) -> int | None:
 
 
 def _read(body: bytes, headers: Mapping[str, str], now_s: float) -> _Problem:
-    text = body.decode("utf-8", errors="replace")
     delay = _retry_after_s(headers.get("retry-after", ""), now_s)
+    text = _text(body, headers.get("content-type", ""))
+    if text is None:
+        return _Problem(message=_BINARY, reasons=frozenset(), retry_after_s=delay)
     try:
         answer = parse_json(text)
     except ValueError:
@@ -102,12 +124,22 @@ def _read(body: bytes, headers: Mapping[str, str], now_s: float) -> _Problem:
         return _Problem(message=_plain(text), reasons=frozenset(), retry_after_s=delay)
     if delay is None:
         delay = next((_retry_after_s(value, now_s) for value in _values(error, "retryDelay")), None)
-    message = error.get("message")
+    message, status = error.get("message"), str(error.get("status", ""))
     reasons = frozenset(_values(error, "reason"))
     # Reasons such as SERVICE_DISABLED come only in the details: rows find them in the message, and people see them.
     shown = "".join(f" ({reason})" for reason in sorted(reasons) if reason.isupper())
-    text = message if isinstance(message, str) else str(error.get("status", ""))
-    return _Problem(message=text + shown, reasons=reasons, retry_after_s=delay)
+    text = message if isinstance(message, str) else status
+    return _Problem(message=text + shown, reasons=reasons | {status}, retry_after_s=delay)
+
+
+def _text(body: bytes, content_type: str) -> str | None:
+    """Return a body as text, in the encoding that its type names or in UTF-8, cut off anywhere; None if it is none."""
+    named = _CHARSET.search(content_type)
+    try:
+        text = codecs.getincrementaldecoder(named[1] if named else "utf-8-sig")().decode(body)
+    except (LookupError, UnicodeError):
+        return None
+    return None if any(char < " " and char not in _TEXT_CONTROLS for char in text) else text
 
 
 def _values(error: Mapping[str, object], key: str) -> Iterator[str]:

@@ -20,7 +20,7 @@ from eezarr.earthengine.compression import Body, Compression
 from eezarr.earthengine.failures import translated
 from eezarr.earthengine.inflaters import Inflaters
 from eezarr.earthengine.session import Call, HttpMethod, Session, Timeouts
-from eezarr.earthengine.status import classify
+from eezarr.earthengine.status import classify, quoted
 from eezarr.errors import BadBody
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ def _parse(text: bytes, request: str) -> dict[str, object]:
         document = error
     if not isinstance(document, dict):
         raise BadBody(
-            f"{request} was answered with something that is no JSON object: {text[:80]!r}.",
+            f"{request} was answered with something that is no JSON object: {quoted(text[:200])}.",
             hint="Check that `api_url` names an Earth Engine.",
         )
     return document
