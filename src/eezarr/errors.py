@@ -11,6 +11,7 @@ The first axis is whether asking again can help; the second is the exit code of 
     ├── Retryable                   abstract: asking again later can help
     │   ├── Throttled           6   429: too much at once
     │   ├── Unreachable         6   no connection, reset, stall, 5xx
+    │   │   └── Outage          6   nothing at all could be reached for as long as was allowed: the job ends
     │   └── BadBody             6   the body is not what was asked for
     ├── TooHeavy                4   the request is too big or too costly: a smaller one can help
     └── Incomplete              1   the job ended with tiles missing; run again to resume
@@ -28,11 +29,11 @@ from eezarr.printable import printable
 __all__ = [
     "AccessDenied",
     "BadBody",
-    "DenialScope",
     "EezarrError",
     "ForeignStore",
     "Incomplete",
     "InvalidInput",
+    "Outage",
     "Retryable",
     "ServiceRefusal",
     "StoreError",
@@ -175,7 +176,24 @@ class Throttled(Retryable):
 
 
 class Unreachable(Retryable):
-    """The service did not answer: no connection, reset, stall, cut body, or a 5xx."""
+    """The service did not answer: no connection, reset, stall, cut body, or a 5xx.
+
+    Args:
+        message: What happened.
+        hint: What to do if it goes on.
+        retry_after_s: Seconds that the service asked to wait, if it did.
+        is_connecting: Whether there was no connection at all, which no request of its own can be the cause of.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str, retry_after_s: float | None = None, is_connecting: bool = False
+    ) -> None:
+        super().__init__(message, hint=hint, retry_after_s=retry_after_s)
+        self.is_connecting = is_connecting
+
+
+class Outage(Unreachable):
+    """Nothing at all could be reached for as long as the job waits for it; the same command resumes."""
 
 
 class BadBody(Retryable):

@@ -18,7 +18,10 @@ __all__ = [
     "LimitChanged",
     "Observer",
     "Restricted",
+    "ServiceBack",
+    "ServiceLost",
     "TileFailed",
+    "TilePostponed",
     "TileSplit",
     "TileStored",
     "Waiting",
@@ -80,6 +83,29 @@ class Restricted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceLost:
+    """Nothing can be reached: one request at a time asks whether that has changed, and all others wait for it.
+
+    Told again after each such request that fails.
+    """
+
+    reason: str
+    """What the last one failed with."""
+    since_s: float
+    """For so long."""
+    wait_s: float
+    """Until the next one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceBack:
+    """The service can be reached again, and the job goes on."""
+
+    after_s: float
+    """For so long nothing could be reached."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TileStored:
     """A tile's pixels are in the store."""
 
@@ -108,8 +134,18 @@ class Hedged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TilePostponed:
+    """A tile failed as often as it may in a row; it is asked for once more when all others have been."""
+
+    tile: int
+    where: str
+    error: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TileFailed:
-    """A tile could not be had; the others go on."""
+    """A tile failed for good in this run; the others go on."""
 
     tile: int
     where: str
@@ -131,9 +167,12 @@ Event: TypeAlias = (
     | Waiting
     | LimitChanged
     | Restricted
+    | ServiceLost
+    | ServiceBack
     | TileStored
     | TileSplit
     | Hedged
+    | TilePostponed
     | TileFailed
     | JobEnded
 )

@@ -7,6 +7,8 @@
 5. After throttling the wait only spreads the requests, up to 4 s: how much is sent is the gate's to decide, and it
    pauses when nothing is admitted. Longer waits would idle the last tiles of a job.
 
+6. What is no fault of the request, such as an outage that it waited for, counts neither as an attempt nor as time.
+
 Full jitter, doubling from 1 s to 60 s.
 Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 """
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import tenacity
 
-from eezarr.errors import Retryable, Throttled
+from eezarr.errors import Outage, Retryable, Throttled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,6 +42,8 @@ class RetryPolicy:
     """Upper end of the longest wait."""
     longest_throttled_wait_s: float = 4.0
     """Upper end of the longest wait after throttling."""
+    longest_probe_wait_s: float = 30.0
+    """Upper end of the longest wait between two looks for a service that cannot be reached."""
     first_contact_attempts: int = 3
     """Attempts while nothing has been answered at all: a wrong address shall not take minutes to be told."""
 
@@ -49,6 +53,7 @@ class RetryPolicy:
         sleep: Callable[[float], Awaitable[None]],
         before_sleep: Callable[[tenacity.RetryCallState], None],
         is_in_contact: Callable[[], bool],
+        paused_s: Callable[[], float] = lambda: 0.0,
     ) -> tenacity.AsyncRetrying:
         """Return a fresh retry loop for one request; it carries that request's state.
 
@@ -56,11 +61,12 @@ class RetryPolicy:
             sleep: Waits so many seconds.
             before_sleep: Told of each failed attempt that will be followed by another.
             is_in_contact: Tells whether the service has answered anything yet, well or not.
+            paused_s: Tells how long the request has waited for what is no fault of its own.
         """
         most_s = min(self.longest_wait_s, self.longest_throttled_wait_s)
         return tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(Retryable),
-            stop=_CountedAttempts(self, is_in_contact) | tenacity.stop_before_delay(self.deadline_s),
+            retry=tenacity.retry_if_exception(_can_help),
+            stop=_CountedAttempts(self, is_in_contact) | _BeforeDeadline(self.deadline_s, paused_s),
             wait=_FlooredWait(
                 tenacity.wait_random_exponential(multiplier=self.first_wait_s, max=self.longest_wait_s),
                 throttled=tenacity.wait_random_exponential(multiplier=self.first_wait_s, max=most_s),
@@ -69,6 +75,49 @@ class RetryPolicy:
             before_sleep=before_sleep,
             reraise=True,
         )
+
+    def probing(
+        self,
+        *,
+        sleep: Callable[[float], Awaitable[None]],
+        before_sleep: Callable[[tenacity.RetryCallState], None],
+        is_over: Callable[[float], bool],
+    ) -> tenacity.AsyncRetrying:
+        """Return a fresh loop of looks for a service that cannot be reached.
+
+        Args:
+            sleep: Waits so many seconds.
+            before_sleep: Told of each failed look that will be followed by another.
+            is_over: Tells whether a wait of so many seconds is no longer worth beginning.
+        """
+        wait = tenacity.wait_exponential_jitter(
+            initial=self.first_wait_s, max=self.longest_probe_wait_s, jitter=self.first_wait_s
+        )
+        return tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(Retryable),
+            stop=lambda state: is_over(state.upcoming_sleep),
+            wait=_FlooredWait(wait, throttled=wait),
+            sleep=sleep,
+            before_sleep=before_sleep,
+            reraise=True,
+        )
+
+
+def _can_help(error: BaseException) -> bool:
+    """Return whether asking again can help."""
+    return isinstance(error, Retryable) and not isinstance(error, Outage)
+
+
+class _BeforeDeadline(tenacity.stop.stop_base):
+    """Stops before a wait that would overrun the deadline; what the request has been paused for does not count."""
+
+    def __init__(self, deadline_s: float, paused_s: Callable[[], float]) -> None:
+        self._deadline_s = deadline_s
+        self._paused_s = paused_s
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
+        spent_s = (retry_state.seconds_since_start or 0.0) - self._paused_s()
+        return spent_s + retry_state.upcoming_sleep >= self._deadline_s
 
 
 class _CountedAttempts(tenacity.stop.stop_base):

@@ -1,15 +1,25 @@
-"""Threads beside an event loop, which let it go first."""
+"""Threads beside an event loop, which let it go first; and a machine that has no memory or threads left."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
-__all__ = ["nicer_threads", "to_its_end", "usable_cores"]
+from eezarr.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["exhaustion", "nicer_threads", "to_its_end", "usable_cores"]
+
+_NO_THREAD = "can't start new thread"
+"""The text of a RuntimeError. Source: Modules/_threadmodule.c of CPython."""
 
 _NICE = 5
 """By how much the threads are nicer than the loop: the 99th percentile of its lag sinks by a third (measured)."""
@@ -18,6 +28,37 @@ _NICE = 5
 def usable_cores() -> int:
     """Return how many cores this process may use: where it is kept to some, the others do nothing for it."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+@contextmanager
+def exhaustion() -> Iterator[None]:
+    """Raise one of our errors where this machine has no memory or no threads left, alone or in a group.
+
+    Raises:
+        StoreError: If what the block raises is that, or is among others.
+    """
+    lacking = None
+    try:
+        yield
+    except (MemoryError, RuntimeError, OSError, BaseExceptionGroup) as error:
+        lacking = _lacking(error)
+        if lacking is None:
+            raise
+    if lacking is not None:  # raised here, without what it came through, which holds the very memory that is lacking
+        raise StoreError(
+            f"This machine has no {lacking} left for the job.",
+            hint="Lower `memory` or `max_concurrency`, or raise the limit (`ulimit -v`, `ulimit -u`); what is stored "
+            "stays, and the same command resumes.",
+        )
+
+
+def _lacking(error: BaseException) -> str | None:
+    """Return what an error says that there is none of."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_lacking, error.exceptions)), None)
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return "memory"
+    return "threads" if isinstance(error, RuntimeError) and _NO_THREAD in str(error) else None
 
 
 def nicer_threads(count: int, name: str) -> ThreadPoolExecutor:

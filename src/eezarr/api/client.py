@@ -10,7 +10,7 @@ from eezarr.api.coarsening import overview_methods
 from eezarr.api.collecting import ArrayKeeper, FetchedTile, QueueKeeper
 from eezarr.api.describing import describe, typed_bands
 from eezarr.api.resolving import limits_of, masking_of, plan_for, resolve_series
-from eezarr.api.running import Runner, require_all
+from eezarr.api.running import Noted, Runner, require_all
 from eezarr.api.samplefetching import SampleFetcher
 from eezarr.api.sampling import resolve_sites
 from eezarr.api.series import cube_bands
@@ -22,6 +22,7 @@ from eezarr.engine import ThreadedKeeper
 from eezarr.events import JobEnded, JobStarted
 from eezarr.outputs.report import Report, Tally, missing_tiles
 from eezarr.store import ZarrSink
+from eezarr.threads import exhaustion
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from eezarr.earthengine.sampling import SampledImages
     from eezarr.earthengine.source import Subject, SubjectLike
     from eezarr.engine import Failure, Keeper
-    from eezarr.events import Event, Observer
+    from eezarr.events import Event
     from eezarr.grid import PixelGrid
     from eezarr.plan import Band, Plan, Tile
     from eezarr.samples import SamplePlan, SiteTable
@@ -146,7 +147,8 @@ class Client(Service):
             masking=masking_of(mask, bands),
         )
         overviews = store.overviews if store is not None else False
-        return await self.fetch_plan(subject, plan, output, overwrite=overwrite, overviews=overviews)
+        with exhaustion():
+            return await self.fetch_plan(subject, plan, output, overwrite=overwrite, overviews=overviews)
 
     async def fetch_plan(
         self,
@@ -163,8 +165,7 @@ class Client(Service):
         With `repair`, stored tiles are read first, and those that are not what was stored are missing, too.
         """
         clock = asyncio.get_running_loop().time
-        start_s, start_bytes = clock(), self._open().service.transport.received_bytes
-        tally = Tally()
+        start_s, tally = clock(), Tally()
         methods = await overview_methods(self, subject, plan, overviews)
         sink = await asyncio.to_thread(
             ZarrSink.create, plan, output, image_info=subject.describe(), now=datetime.now(UTC), overwrite=overwrite
@@ -182,7 +183,7 @@ class Client(Service):
             await asyncio.to_thread(sink.begin_overviews, methods)
             async with ThreadedKeeper.over(sink, threads=WRITERS) as keeper:
                 tiles = map(plan.tile, sink.missing())
-                failures = await self._run(plan, tiles, subject, keeper, tally=tally, successes=resumed)
+                failures = await self._run(plan, tiles, subject, keeper, tally=tally, successes=resumed, noted=sink)
         is_complete = await asyncio.to_thread(sink.finish, datetime.now(UTC), overviews=methods)
         report = Report(
             output=output,
@@ -193,7 +194,7 @@ class Client(Service):
             requests_retried=tally.retried,
             requests_throttled=tally.throttled,
             requests_split=tally.split,
-            bytes_received=self._open().service.transport.received_bytes - start_bytes,
+            bytes_received=tally.received_bytes,
             bytes_pixels=tally.pixel_bytes,
             seconds=clock() - start_s,
             missing=missing_tiles(failures),
@@ -244,7 +245,8 @@ class Client(Service):
             mask=mask,
             is_probing=True,
         )
-        return await self.fetch_sample_plan(resolved.subject, resolved.plan, output, overwrite=overwrite)
+        with exhaustion():
+            return await self.fetch_sample_plan(resolved.subject, resolved.plan, output, overwrite=overwrite)
 
     async def fetch_sample_plan(
         self, subject: SampledImages, plan: SamplePlan, output: str, *, overwrite: bool = False, repair: bool = False
@@ -277,14 +279,19 @@ class Client(Service):
         subject: Subject,
         keeper: Keeper,
         *,
-        tally: Observer = lambda _: None,
+        tally: Tally | None = None,
         successes: int = 0,
+        noted: Noted | None = None,
     ) -> list[Failure]:
+        counted = tally or Tally()
+
         def observe(event: Event) -> None:
-            tally(event)
+            counted(event)
             self._tell(event)
 
-        runner = Runner(link=self._open(), options=self.options, observe=observe)
+        runner = Runner(
+            link=self._open(), options=self.options, observe=observe, noted=noted, on_received=counted.on_received
+        )
         return await runner.run(plan, tiles, subject, keeper, successes=successes)
 
     async def _described(

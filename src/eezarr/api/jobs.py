@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from eezarr.api.client import Client
 from eezarr.api.resolving import resolve
 from eezarr.config import Job
+from eezarr.threads import exhaustion
 
 if TYPE_CHECKING:
     from eezarr.config import FetchOptions
@@ -91,14 +92,15 @@ async def run_job(
     """
     async with Client(project=job.project, credentials=credentials, options=job.fetch, observe=observe) as client:
         resolved = await resolve(job, client, is_probing=True)
-        return await client.fetch_plan(
-            resolved.subject,
-            resolved.plan,
-            job.output,
-            overwrite=overwrite,
-            repair=repair,
-            overviews=job.store.overviews,
-        )
+        with exhaustion():
+            return await client.fetch_plan(
+                resolved.subject,
+                resolved.plan,
+                job.output,
+                overwrite=overwrite,
+                repair=repair,
+                overviews=job.store.overviews,
+            )
 
 
 def estimate_of(requests: int, pixel_bytes: int, fetch: FetchOptions, *, largest_request_bytes: int) -> Estimate:

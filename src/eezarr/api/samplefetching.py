@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -56,8 +56,7 @@ class SampleFetcher:
     ) -> Report:
         """Fetch a plan's missing samples into its store; see `Client.fetch_samples`."""
         clock = asyncio.get_running_loop().time
-        start_s, start_bytes = clock(), self.link.service.transport.received_bytes
-        tally, most_open = Tally(), self._most_open(plan)
+        start_s, tally, most_open = clock(), Tally(), self._most_open(plan)
         self._check_memory(plan, most_open)
         sink = await asyncio.to_thread(
             SamplesSink.create,
@@ -92,7 +91,7 @@ class SampleFetcher:
             requests_retried=tally.retried,
             requests_throttled=tally.throttled,
             requests_split=tally.split,
-            bytes_received=self.link.service.transport.received_bytes - start_bytes,
+            bytes_received=tally.received_bytes,
             bytes_pixels=tally.pixel_bytes,
             seconds=clock() - start_s,
             missing=missing_tiles(failures),
@@ -117,7 +116,7 @@ class SampleFetcher:
                 sink.give_up(event.tile)
             self.tell(event)
 
-        runner = self._runner(plan, most_open, observe)
+        runner = replace(self._runner(plan, most_open, observe), noted=sink, on_received=tally.on_received)
         async with ThreadedKeeper.over(sink, threads=WRITERS) as keeper:
             try:
                 tiles = map(plan.tile, missing)

@@ -18,6 +18,7 @@ from eezarr.api.sampling import resolve_samples
 from eezarr.config import SamplesJob
 from eezarr.engine.splitting import parts_of
 from eezarr.plan import accounted_bytes
+from eezarr.threads import exhaustion
 
 if TYPE_CHECKING:
     from eezarr.earthengine.auth import Credentials
@@ -95,9 +96,10 @@ async def run_samples_job(
     """
     async with Client(project=job.project, credentials=credentials, options=job.fetch, observe=observe) as client:
         resolved = await resolve_samples(job, client, is_probing=True)
-        return await client.fetch_sample_plan(
-            resolved.subject, resolved.plan, job.output, overwrite=overwrite, repair=repair
-        )
+        with exhaustion():
+            return await client.fetch_sample_plan(
+                resolved.subject, resolved.plan, job.output, overwrite=overwrite, repair=repair
+            )
 
 
 def plan_samples_job(

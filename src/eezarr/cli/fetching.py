@@ -14,6 +14,7 @@ from eezarr.cli.memory import keep_freed_memory
 from eezarr.cli.progress import showing_progress
 from eezarr.errors import EezarrError, Incomplete, InvalidInput
 from eezarr.events import as_record
+from eezarr.outputs.reasons import reasons_of
 from eezarr.outputs.report import Report
 
 if TYPE_CHECKING:
@@ -116,6 +117,6 @@ def _print(report: Report, *, noun: str, as_json: bool) -> None:
         + (f" ({report.tiles_resumed} were there)" if report.tiles_resumed else ""),
         f"{report.bytes_pixels / 1e6:.1f} MB of pixels in {report.seconds:.1f} s, {report.requests_sent} requests, "
         f"{report.requests_retried} of them repeated, {report.requests_throttled} throttled",
-        *(f"missing: {item.where}: {item.error} ({item.attempts} attempts)" for item in report.missing),
+        *(f"missing: {len(reason.tiles)} {noun}: {reason}" for reason in reasons_of(report.missing)),
     ]
     sys.stdout.write("\n".join(lines) + "\n")

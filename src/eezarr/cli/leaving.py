@@ -33,8 +33,11 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        from eezarr.threads import exhaustion
+
         try:
-            command(*args, **kwargs)
+            with exhaustion():
+                command(*args, **kwargs)
         except EezarrError as error:
             sys.stderr.write(f"error: {one_line(error)}\n")
             sys.exit(error.exit_code)

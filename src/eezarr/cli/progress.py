@@ -15,7 +15,10 @@ from eezarr.events import (
     JobStarted,
     LimitChanged,
     Restricted,
+    ServiceBack,
+    ServiceLost,
     TileFailed,
+    TilePostponed,
     TileSplit,
     TileStored,
     Waiting,
@@ -51,6 +54,10 @@ class Tracker:
     in_flight: int = 0
     limit: int | None = None
     """Requests at a time after the last refusal for load; None: none yet."""
+    postponed: int = 0
+    """Tiles that are asked for once more at the end."""
+    lost_s: float | None = None
+    """For so long nothing could be reached; None: it can."""
     is_restricted: bool = False
     is_over: bool = False
     _recent: deque[tuple[float, int]] = field(default_factory=deque)
@@ -64,10 +71,19 @@ class Tracker:
                 self.done += 1
                 self.pixel_bytes += event.pixel_bytes
                 self._recent.append((now_s, event.pixel_bytes))
-            case TileFailed():
-                self.failed += 1
             case Answered():
                 self.in_flight = event.in_flight
+            case JobEnded():
+                self.in_flight, self.is_over = 0, True
+            case _:
+                self._on_trouble(event)
+
+    def _on_trouble(self, event: Event) -> None:
+        match event:
+            case TileFailed():
+                self.failed += 1
+            case TilePostponed():
+                self.postponed += 1
             case Waiting():
                 self.retried += 1
                 self.throttled += event.is_throttled
@@ -75,10 +91,12 @@ class Tracker:
                 self.limit = event.limit
             case Restricted():
                 self.is_restricted = True
+            case ServiceLost():
+                self.lost_s = event.since_s
+            case ServiceBack():
+                self.lost_s = None
             case TileSplit():
                 self.split += 1
-            case JobEnded():
-                self.in_flight, self.is_over = 0, True
 
     def bytes_per_s(self, now_s: float) -> float:
         """Pixels stored per second over the last while."""
@@ -110,9 +128,11 @@ class Tracker:
     def trouble(self) -> str:
         """What went wrong so far, in short; empty if nothing."""
         parts = [
+            "" if self.lost_s is None else f"waiting for the service for {_duration(self.lost_s)}",
             f"{self.throttled} throttled" if self.throttled else "",
             f"{self.retried - self.throttled} retried" if self.retried > self.throttled else "",
             f"{self.split} split" if self.split else "",
+            f"{self.postponed} postponed" if self.postponed else "",
             f"{self.failed} failed" if self.failed else "",
             f"limit {self.limit}" if self.limit else "",
             "parallelism restricted" if self.is_restricted else "",

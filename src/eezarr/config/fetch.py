@@ -36,6 +36,8 @@ class FetchOptions(Section):
     """Attempts for one tile; throttled ones do not count."""
     deadline_s: PositiveNumber = 1800
     """Seconds for one tile, waits included."""
+    patience_s: PositiveNumber = 3600
+    """Seconds to wait while nothing of the service can be reached, once a tile has come; then the job ends."""
     memory: ByteSize = ByteSize(2 << 30)
     """The most that tiles in flight may hold."""
     hedge: bool = False

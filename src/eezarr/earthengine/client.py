@@ -219,13 +219,21 @@ class EarthEngine:
         path = f"/{_VERSION}/{self.parent}/image:computePixels"
         return PreparedImage(path=path, template=template, is_computed=True, is_packed=True)
 
-    async def read_tile(self, image: PreparedImage, tile: Tile, memory: Memory) -> Pixels:
+    async def read_tile(
+        self,
+        image: PreparedImage,
+        tile: Tile,
+        memory: Memory,
+        *,
+        on_received: Callable[[int], None] = lambda _: None,
+    ) -> Pixels:
         """Return a tile's pixels, received into the memory, as a view of it.
 
         Args:
             image: What is read.
             tile: Which of its pixels and bands.
             memory: At least the bytes of `body_capacity`; longer bodies than legal ones are refused all the same.
+            on_received: Told of the response's bytes as they came over the wire, however it ends.
 
         Returns:
             (height, width) structured array, one little-endian field per wire band; dies with the memory's next use.
@@ -235,7 +243,9 @@ class EarthEngine:
         """
         bands = tile.wire_bands
         body = image.template.body(tile.grid, None if image.is_packed else [band.name for band in bands])
-        buffer, length = await self.transport.receive(image.path, body, memory, is_computed=image.is_computed)
+        buffer, length = await self.transport.receive(
+            image.path, body, memory, is_computed=image.is_computed, on_received=on_received
+        )
         return decode_pixels(buffer, length, bands=bands, shape=tile.window.shape)
 
     async def probe_bands(self, image: Image, grid: PixelGrid | None = None) -> tuple[Band, ...]:

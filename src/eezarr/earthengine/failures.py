@@ -28,6 +28,9 @@ _TEXTS: tuple[tuple[type[Exception], str], ...] = (
 )
 """Exception -> what it means; the first that fits, so the narrow ones come first."""
 
+_CONNECTING = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+"""Raised before there is a connection; those of DNS, TLS and the proxy are among them."""
+
 _HINT = "If it goes on, check the network, the proxy and `api_url`."
 
 
@@ -50,4 +53,4 @@ def translated(host: str, *, silence_s: float) -> Iterator[None]:
         message = text.format(host=host, detail=str(detail)[:300], silence_s=silence_s)
         # The `repr` of a ClientResponseError holds the request's headers, and so the token: it is not chained.
         cause = None if isinstance(error, aiohttp.ClientResponseError) else error
-        raise Unreachable(message, hint=_HINT) from cause
+        raise Unreachable(message, hint=_HINT, is_connecting=isinstance(error, _CONNECTING)) from cause

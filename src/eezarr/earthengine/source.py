@@ -17,7 +17,7 @@ from eezarr.errors import InvalidInput, TooHeavy
 from eezarr.plan import NO_MASKING, Band
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
     from eezarr.earthengine.client import EarthEngine, PreparedImage
     from eezarr.plan import Masking, Tile
@@ -87,18 +87,26 @@ class PixelSource:
         subject: What is read.
         bands: The plan's bands, which steps and masks are packed of.
         masking: The plan's.
+        on_received: Told of the bytes of each response, as they came over the wire.
 
     Raises:
         InvalidInput: If an image's expression is longer than a request may be.
     """
 
     def __init__(
-        self, service: EarthEngine, subject: Subject, *, bands: Sequence[Band] = (), masking: Masking = NO_MASKING
+        self,
+        service: EarthEngine,
+        subject: Subject,
+        *,
+        bands: Sequence[Band] = (),
+        masking: Masking = NO_MASKING,
+        on_received: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._service = service
         self._subject = subject
         self._bands = bands
         self._masking = masking
+        self._on_received = on_received
         self._plain = None if subject.plain is None else service.prepare(subject.plain)
         self._packed: dict[Hashable, PreparedImage] = {}
 
@@ -109,7 +117,7 @@ class PixelSource:
             EezarrError: `Retryable` if asking again can help, `TooHeavy` if a smaller tile can, others are final.
         """
         prepared = self._plain if tile.selection.is_plain and self._plain is not None else self._prepared(tile)
-        return await self._service.read_tile(prepared, tile, memory)
+        return await self._service.read_tile(prepared, tile, memory, on_received=self._on_received)
 
     def _prepared(self, tile: Tile) -> PreparedImage:
         key = (self._subject.sharing(tile), tile.steps, tile.first_band, len(tile.bands))

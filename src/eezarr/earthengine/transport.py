@@ -134,12 +134,25 @@ class Transport:
         return _parse(text, str(call))
 
     async def receive(
-        self, path: str, body: JsonBody, memory: Memory, *, is_computed: bool = True
+        self,
+        path: str,
+        body: JsonBody,
+        memory: Memory,
+        *,
+        is_computed: bool = True,
+        on_received: Callable[[int], None] = lambda _: None,
     ) -> tuple[Buffer, int]:
         """Receive the body that a POST answers into memory, from its first byte on.
 
         The memory is taken when an answer with pixels begins. Once this returns or raises, cancelled or not, nothing
         writes to it any more.
+
+        Args:
+            path: Path after the host, version included.
+            body: JSON to send.
+            memory: Where the body goes.
+            is_computed: Whether the service may compute for minutes before it answers.
+            on_received: Told of the response's bytes as they came over the wire, however it ends.
 
         Returns:
             The memory, and the bytes received, inflated: at most as many as it holds.
@@ -150,7 +163,7 @@ class Transport:
         call = self._call("POST", path, body, is_computed=is_computed)
         clock = asyncio.get_running_loop().time
         start_s = clock()
-        async with self._answer(call, self._tokens) as response:
+        async with self._answer(call, self._tokens, on_received) as response:
             is_gzip = bodies.check_encoding(response, is_gzip_asked=call.is_gzip)
             buffer = await memory.take()
             begin_s = clock()
@@ -210,7 +223,9 @@ class Transport:
                 )
 
     @contextlib.asynccontextmanager
-    async def _answer(self, call: Call, tokens: TokenSource) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _answer(
+        self, call: Call, tokens: TokenSource, on_received: Callable[[int], None] = lambda _: None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Give an answer with status 200; a refused token is exchanged for a new one, once."""
         token = await tokens.token()
         response = await self._session.send(call, token)
@@ -228,6 +243,7 @@ class Transport:
             raise
         finally:
             self.received_bytes += response.content.total_bytes
+            on_received(response.content.total_bytes)
         response.release()
 
     async def _check(self, call: Call, response: aiohttp.ClientResponse, token: str) -> None:

@@ -4,25 +4,30 @@ A worker holds one buffer at most, from the beginning of an answer on, and it go
 the store is slow no more buffers are lent, and soon nothing more is asked for. That is all the backpressure there is,
 and all the memory.
 
-One tile's failure is the tile's; the others go on, and the failure is reported. Failures that would be every tile's
-(credentials, a full disk, an answer that refuses before any tile succeeded) end the job at once; that one tile is too
-heavy says nothing about the next.
+One tile's failure is the tile's; the others go on, and the failure is reported. A failure that asking again may help is
+tried once more when all other tiles have been asked for. Failures that would be every tile's end the job at once:
+
+1. refused credentials, a full disk, a service that cannot be reached at all;
+2. whatever fails for good before any tile of the job succeeded, in this run or an earlier one. But that a tile is too
+   large for one request says nothing about the next: only some in a row do;
+3. a permanent answer that comes for some tiles in a row, and then for a tile, too, that came before.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections import deque
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ParamSpec, Protocol
 
 import tenacity
 
 from eezarr.engine.buffers import BufferPool
 from eezarr.engine.tasks import task_group
-from eezarr.errors import EezarrError, Retryable, ServiceRefusal, StoreError, TooHeavy
-from eezarr.events import TileFailed, TileStored
+from eezarr.errors import AccessDenied, EezarrError, Outage, Retryable, ServiceRefusal, StoreError, TooHeavy
+from eezarr.events import TileFailed, TilePostponed, TileStored
 from eezarr.threads import nicer_threads, to_its_end
 
 if TYPE_CHECKING:
@@ -45,9 +50,17 @@ STORE_ATTEMPTS = 5
 """Tries of a write that the storage refuses for a moment; object stores' own clients have tried for minutes before."""
 
 
+DENIED_IN_A_ROW = 3
+"""Tiles that the service rejects for good, one after the other, before a tile that came is asked for again to see
+whether it is every tile's."""
+
+TOO_COSTLY = 5
+"""Tiles of which even the smallest part is too costly, before any succeeded, show that it is every tile's."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A tile that could not be had."""
+    """A tile that is missing, and why."""
 
     tile: Tile
     error: EezarrError
@@ -85,10 +98,11 @@ async def run_tiles(
         is_busy: Tells whether to receive more at once would gain nothing, for what has come is not worked off.
 
     Raises:
-        AccessDenied: At the first refusal of credentials, project or permission.
+        AccessDenied: If credentials, project or permission are refused for every tile.
         StoreError: At the first tile that cannot be kept.
-        ServiceRefusal: If the service refuses a tile for good before any tile succeeded.
-        Unreachable: If no tile succeeded and the service cannot be reached.
+        ServiceRefusal: If the service rejects a tile for good before any tile succeeded.
+        Unreachable: If no tile succeeded and the service cannot be reached; `Outage` if it could be, and then could not
+            for as long as the reader waits.
     """
     run = _Run(
         tiles=iter(tiles),
@@ -114,18 +128,64 @@ class _Run:
     observe: Observer
     failures: list[Failure]
     successes: int
+    postponed: deque[tuple[Tile, int]] = field(default_factory=deque)
+    """Tiles to be asked for once more, and the attempts that they had."""
+    in_a_row: int = 0
+    """Tiles that failed for good since the last one that succeeded."""
 
     async def work(self) -> None:
         for tile in self.tiles:
-            try:
-                await self._fetch(tile)
-            except (ServiceRefusal, Retryable) as error:
-                if not self.successes and not isinstance(error, TooHeavy):
-                    raise
-                # The frames that it came through hold 12 kB (measured), and a job can have many failures.
-                error.__traceback__ = error.__cause__ = error.__context__ = None
-                self.failures.append(Failure(tile=tile, error=error))
-                self.observe(TileFailed(tile=tile.index, where=str(tile), error=error.message, attempts=error.attempts))
+            await self._try(tile)
+        while self.postponed:
+            tile, attempts = self.postponed.popleft()
+            await self._try(tile, attempts)
+
+    async def _try(self, tile: Tile, earlier_attempts: int = 0) -> None:
+        """Fetch a tile, and take its failure, unless it is every tile's."""
+        try:
+            await self._fetch(tile)
+        except Outage:
+            raise
+        except Retryable as error:
+            if not self.successes:
+                raise
+            error.attempts += earlier_attempts
+            if earlier_attempts or not self.reader.is_worth_asking_later:
+                self._fail(tile, error)
+            else:
+                self.postponed.append((tile, error.attempts))
+                told = TilePostponed(tile=tile.index, where=str(tile), error=error.message, attempts=error.attempts)
+                self.observe(told)
+        except (AccessDenied, ServiceRefusal) as error:
+            error.attempts += earlier_attempts
+            await self._on_rejected(tile, error)
+
+    async def _on_rejected(self, tile: Tile, error: AccessDenied | ServiceRefusal) -> None:
+        """Take a tile's failure for good, unless it is every tile's."""
+        self.in_a_row += 1
+        is_account = isinstance(error, AccessDenied) and error.scope == "account"
+        is_one_of_few = isinstance(error, TooHeavy) and self.in_a_row < TOO_COSTLY
+        if is_account or not (self.successes or is_one_of_few):
+            raise error
+        is_time_to_look = self.in_a_row % DENIED_IN_A_ROW == 0 and not isinstance(error, TooHeavy)
+        if is_time_to_look and self.reader.has_come:
+            await self._require_example()
+        self._fail(tile, error)
+
+    async def _require_example(self) -> None:
+        """Check that a tile that came before still would.
+
+        Raises:
+            EezarrError: If it is refused, too: then all are.
+        """
+        with suppress(Retryable):
+            await self.reader.read_example()
+
+    def _fail(self, tile: Tile, error: EezarrError) -> None:
+        # The frames that it came through hold 12 kB (measured), and a job can have many failures.
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+        self.failures.append(Failure(tile=tile, error=error))
+        self.observe(TileFailed(tile=tile.index, where=str(tile), error=error.message, attempts=error.attempts))
 
     async def _fetch(self, tile: Tile) -> None:
         clock = asyncio.get_running_loop().time
@@ -134,6 +194,7 @@ class _Run:
             had = await self.reader.read(tile, loan)
             loan.on_filled()
             self.successes += 1
+            self.in_a_row = 0
             await self.keeper.keep(tile, had.pixels)
             size = had.pixels.nbytes
         self.observe(TileStored(tile=tile.index, pixel_bytes=size, attempts=had.attempts, seconds=clock() - start_s))

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from eezarr.errors import EezarrError
+from eezarr.threads import exhaustion
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,11 +20,12 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
     """Run tasks together; the first that fails cancels the others.
 
     Raises:
-        EezarrError: The first of ours that a task raised.
+        EezarrError: The first of ours that a task raised; that there is no memory or thread left comes before others.
     """
     try:
-        async with asyncio.TaskGroup() as group:
-            yield group
+        with exhaustion():
+            async with asyncio.TaskGroup() as group:
+                yield group
     except* EezarrError as errors:
         raise _first(errors) from None
 

@@ -92,6 +92,8 @@ class Tally:
     retried: int = 0
     split: int = 0
     pixel_bytes: int = 0
+    received_bytes: int = 0
+    """Of bodies, as they came over the wire; added to by whoever receives them."""
     outcomes: Counter[str] = field(default_factory=Counter)
 
     def __call__(self, event: Event) -> None:
@@ -104,6 +106,10 @@ class Tally:
             self.split += 1
         elif isinstance(event, TileStored):
             self.pixel_bytes += event.pixel_bytes
+
+    def on_received(self, size: int) -> None:
+        """Count a body's bytes."""
+        self.received_bytes += size
 
     @property
     def throttled(self) -> int:

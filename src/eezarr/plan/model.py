@@ -112,6 +112,12 @@ class Tile:
         """Return a part of this tile: the same window and bands at some of its time steps."""
         return replace(self, selection=replace(self.selection, steps=steps))
 
+    def of_bands(self, first: int, stop: int) -> Tile:
+        """Return a part of this tile: some of its bands, counted within it, in the same window at the same steps."""
+        selection = self.selection
+        part = replace(selection, bands=selection.bands[first:stop], first_band=selection.first_band + first)
+        return replace(self, selection=part)
+
     def __str__(self) -> str:
         if self.name:
             return self.name

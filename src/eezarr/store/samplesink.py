@@ -19,6 +19,7 @@ from eezarr.store.columns import open_column, read_attributes
 from eezarr.store.failures import storage_errors
 from eezarr.store.location import locate
 from eezarr.store.marks import Marks
+from eezarr.store.noted import NotedSize
 from eezarr.store.samplecolumns import STATE_NAME
 from eezarr.store.sampleform import sample_specs
 from eezarr.store.samplestatistics import TrainingStatistics
@@ -70,6 +71,7 @@ class SamplesSink:
         self._record = record
         self._arrays = arrays
         self._marks = marks
+        self._noted = NotedSize(location)
         self._state = state
         self._stored = _flags(marks, len(plan))
         self._resumed = marks.count
@@ -141,6 +143,18 @@ class SamplesSink:
         """How many samples are stored."""
         return self._marks.count
 
+    def noted_size(self) -> bytes:
+        """Return what an earlier run noted of how much one request may ask for; empty if nothing.
+
+        Raises:
+            StoreError: If the storage fails.
+        """
+        return self._noted.read()
+
+    def note_size(self, size: bytes) -> None:
+        """Note how much one request may ask for; durable after the next `flush`."""
+        self._noted.note(size)
+
     def missing(self) -> Iterator[int]:
         """Yield the indices of the wanted samples that are not stored, in order."""
         return filter(self._plan.is_wanted, chain.from_iterable(self._marks.missing()))
@@ -178,6 +192,7 @@ class SamplesSink:
         with self._flushing, self._location.committing(f"{self._marks.count} samples"):
             state = self._states()
             self._marks.flush()
+            self._noted.flush()
             if self._told is None:
                 self._told = np.asarray(self._read_state())
             if not np.array_equal(state, self._told):

@@ -17,6 +17,7 @@ from eezarr.store.layout import array_specs, check_ownership, targets
 from eezarr.store.levels import distrust, withdraw
 from eezarr.store.location import locate
 from eezarr.store.marks import Marks
+from eezarr.store.noted import NotedSize
 from eezarr.store.planar import ScratchPool, blocks, cells, checksum, tile_checksum
 from eezarr.store.pyramid import Pyramid
 from eezarr.store.record import read_record
@@ -75,6 +76,7 @@ class ZarrSink:
         self._specs = specs
         self._arrays = arrays
         self._marks = marks
+        self._noted = NotedSize(location)
         self._pyramid: Pyramid | None = None
         found = [chunk_writer(array, location, record.plan.layout.compressor) for array in arrays]
         self._writers = [writer for writer in found if writer is not None]
@@ -124,6 +126,18 @@ class ZarrSink:
     def stored_count(self) -> int:
         """How many tiles are stored."""
         return self._marks.count
+
+    def noted_size(self) -> bytes:
+        """Return what an earlier run noted of how much one request may ask for; empty if nothing.
+
+        Raises:
+            StoreError: If the storage fails.
+        """
+        return self._noted.read()
+
+    def note_size(self, size: bytes) -> None:
+        """Note how much one request may ask for; durable after the next `flush`."""
+        self._noted.note(size)
 
     def missing(self) -> Iterator[int]:
         """Yield the indices of the wanted tiles that are not stored, in order, a page of marks at a time."""
@@ -180,6 +194,7 @@ class ZarrSink:
         """
         with self._location.committing(f"{self._marks.count} tiles"):
             self._flush_marks()
+            self._noted.flush()
 
     def unmark_altered(self) -> int:
         """Take stored tiles whose pixels are not what was stored for missing, durably; return how many there are.
