@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from eezarr.documents import parse_json
 from eezarr.grid import Shape2D, Window
 from eezarr.plan import accounted_bytes
 
@@ -134,8 +135,8 @@ class WorkingSize:
         """Return the size that was noted; what cannot be read says nothing."""
         size = cls()
         try:
-            facts: object = json.loads(noted) if len(noted) <= _NOTED_BYTES else None
-        except (ValueError, RecursionError):
+            facts = parse_json(noted) if len(noted) <= _NOTED_BYTES else None
+        except ValueError:
             facts = None
         if isinstance(facts, dict):
             for name in _LIMITS:
