@@ -72,7 +72,8 @@ class Service(Catalogue, Exports):
             EezarrError: What the last attempt failed with.
         """
         body = _body(request, "thumbnails.create")
-        return await self._ask("thumbnails.create", lambda service: create_thumbnail(service, body))
+        tag = request.workload_tag if isinstance(request, PixelRequest) else None
+        return await self._ask("thumbnails.create", lambda service: create_thumbnail(service, body, workload_tag=tag))
 
     async def get_thumbnail(self, name: str) -> bytes:
         """Return a thumbnail's pixels (`thumbnails.getPixels`), in the format that it was made for.

@@ -126,7 +126,7 @@ class PixelRequest:
             _check_region(self.region, self.grid)
 
     def body(self, kind: RequestKind) -> dict[str, object]:
-        """Return the JSON body for a method.
+        """Return the JSON body for a method; for a thumbnail without the workload tag, which its query holds.
 
         Raises:
             InvalidInput: If the method does not take such a request; the message names the method.
@@ -143,7 +143,7 @@ class PixelRequest:
             document["region"] = dict(self.region)
         if self.visualization is not None:
             document["visualizationOptions"] = self.visualization.to_request()
-        if self.workload_tag is not None:
+        if self.workload_tag is not None and kind != "thumbnails.create":
             document["workloadTag"] = self.workload_tag
         return document
 

@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from eezarr.emulator.routing import EVERYWHERE
+
 if TYPE_CHECKING:
     from eezarr.emulator.raster import Json
 
@@ -65,7 +67,6 @@ _CALLS: tuple[Call, ...] = (
 )
 # Clients make their `…_next` methods where a reply has a `nextPageToken`.
 _PAGE: Json = {"type": "object", "properties": {"nextPageToken": {"type": "any"}}}
-_EVERYWHERE = ("$.xgafv", "access_token", "alt", "callback", "fields", "key", "prettyPrint", "quotaUser", "uploadType")
 
 
 def document(base_url: str, version: str) -> dict[str, Json]:
@@ -91,7 +92,7 @@ def document(base_url: str, version: str) -> dict[str, Json]:
         "servicePath": "",
         "batchPath": "batch",
         "fullyEncodeReservedExpansion": True,
-        "parameters": {name: {"type": "string", "location": "query"} for name in _EVERYWHERE},
+        "parameters": {name: {"type": "string", "location": "query"} for name in sorted(EVERYWHERE)},
         "schemas": {},
         "resources": {"projects": projects},
     }

@@ -122,6 +122,8 @@ class Methods:
         return body
 
     async def _create_thumbnail(self, call: Call) -> Body:
+        payload.require_workload_tag(call.query.get("workloadTag"))
+
         def prepare() -> dict[str, Json]:
             message = payload.parsed(call.payload, schemas.THUMBNAIL)
             answers.expression_job(self._world, "thumbnails", message, call.settings.limits.compute_pixels)
@@ -130,6 +132,7 @@ class Methods:
         return json_body({"name": self._keep(f"{call.name}/thumbnails", await self._after_latency(call, prepare))})
 
     async def _create_map(self, call: Call) -> Body:
+        payload.require_workload_tag(call.query.get("workloadTag"))
         message = await self._after_latency(call, lambda: payload.parsed(call.payload, schemas.MAP))
         return json_body({"name": self._keep(f"{call.name}/maps", message)})
 

@@ -1,7 +1,8 @@
 """Reading a request's JSON as a protocol-buffer server does: unknown names and wrong types are refused.
 
-Names are accepted in camelCase and snake_case, 64-bit integers as strings, wrapped numbers as `{"value": n}`;
-null is the same as absent. What comes out has camelCase names and plain numbers.
+Names are accepted in camelCase and snake_case, 64-bit integers as strings or numbers, any number as `n` or, as the
+Python client writes wrapped ones, as `{"value": n}`; null is the same as absent. What comes out has camelCase names and
+plain numbers.
 """
 
 from __future__ import annotations
@@ -12,25 +13,14 @@ import re
 from typing import TYPE_CHECKING
 
 from eezarr.emulator.errors import ApiError, bad_fields
-from eezarr.emulator.schemas import API, Enum, MapOf, Message, Repeated, Scalar, Type
+from eezarr.emulator.schemas import API, VALUE_NODE, Enum, MapOf, Message, Repeated, Scalar, Type
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from eezarr.emulator.raster import Json
 
 _WORKLOAD_TAG = re.compile(r"[a-z0-9]([-_.a-z0-9]{0,61}[a-z0-9])?", re.IGNORECASE)
-_NODE_FIELDS = frozenset(
-    {
-        "constantValue",
-        "integerValue",
-        "bytesValue",
-        "arrayValue",
-        "dictionaryValue",
-        "functionDefinitionValue",
-        "functionInvocationValue",
-        "argumentReference",
-        "valueReference",
-    }
-)
 
 
 def parsed(body: bytes, schema: Message) -> dict[str, Json]:
@@ -49,12 +39,12 @@ def parsed(body: bytes, schema: Message) -> dict[str, Json]:
     _check_expression(message.get("expression"), violations)
     if violations:
         raise bad_fields(violations)
-    _require_workload_tag(message.get("workloadTag"))
+    require_workload_tag(message.get("workloadTag"))
     return message
 
 
 def _check_expression(expression: Json, violations: list[tuple[str, str]]) -> None:
-    """Check the nodes with a list of those to come: expressions nest deeper than Python calls may."""
+    """Check the nodes and write their fields in camelCase; they nest deeper than calls, so those to come are listed."""
     values = expression.get("values") if isinstance(expression, dict) else None
     to_come = _entries(values, "expression.values")
     while to_come:
@@ -62,19 +52,38 @@ def _check_expression(expression: Json, violations: list[tuple[str, str]]) -> No
         if not isinstance(node, dict) or len(node) != 1:
             violations.append((path, f"Invalid value at '{path}' ({API}.ValueNode), {_shown(node)}"))
             continue
+        _rename(node, VALUE_NODE)
         [(name, value)] = node.items()
         inner = f"{path}.{_snake(name)}"
-        if name not in _NODE_FIELDS:
-            text = f"Invalid JSON payload received. Unknown name \"{name}\" at '{path}': Cannot find field."
-            violations.append((path, text))
-        elif name == "functionInvocationValue" and isinstance(value, dict):
-            to_come += _entries(value.get("arguments"), f"{inner}.arguments")
-        elif name == "dictionaryValue" and isinstance(value, dict):
-            to_come += _entries(value.get("values"), f"{inner}.values")
-        elif name == "arrayValue" and isinstance(value, dict):
-            items = value.get("values")
-            listed = items if isinstance(items, list) else []
-            to_come += [(f"{inner}.values[{index}]", item) for index, item in enumerate(listed)]
+        if name not in VALUE_NODE:
+            violations.append((path, _unknown(name, path)))
+        elif name == "integerValue":
+            node[name] = _text_of_long(value, inner, violations)
+        elif VALUE_NODE[name] and not isinstance(value, dict):
+            violations.append((inner, f"Invalid value at '{inner}' ({API}.ValueNode), {_shown(value)}"))
+        elif isinstance(value, dict) and VALUE_NODE[name]:
+            _rename(value, VALUE_NODE[name])
+            violations += [(inner, _unknown(field, inner)) for field in value.keys() - VALUE_NODE[name]]
+            if {"functionName", "functionReference"} <= value.keys():
+                violations.append((inner, _second_of(inner, "function", "functionReference")))
+            children = value.get("arguments" if name == "functionInvocationValue" else "values")
+            if isinstance(children, list):
+                to_come += [(f"{inner}.values[{index}]", item) for index, item in enumerate(children)]
+            else:
+                field = "arguments" if name == "functionInvocationValue" else "values"
+                to_come += _entries(children, f"{inner}.{field}")
+
+
+def _rename(node: dict[str, Json], known: Collection[str]) -> None:
+    for name in [name for name in node if name not in known and _camel(name) in known]:
+        node[_camel(name)] = node.pop(name)
+
+
+def _text_of_long(value: Json, path: str, violations: list[tuple[str, str]]) -> Json:
+    number = _long(value)
+    if number is None:
+        violations.append((path, f"Invalid value at '{path}' (TYPE_INT64), {_shown(value)}"))
+    return str(number)
 
 
 def _entries(values: Json, path: str) -> list[tuple[str, Json]]:
@@ -83,7 +92,12 @@ def _entries(values: Json, path: str) -> list[tuple[str, Json]]:
     return [(f"{path}[{index}].value", item) for index, item in enumerate(items)]
 
 
-def _require_workload_tag(tag: Json) -> None:
+def require_workload_tag(tag: Json) -> None:
+    """Check a tag, wherever it was given.
+
+    Raises:
+        ApiError: It cannot be.
+    """
     if tag and not (isinstance(tag, str) and _WORKLOAD_TAG.fullmatch(tag)):
         raise ApiError(code=400, message=f"Invalid workload tag: '{tag}'.")
 
@@ -96,18 +110,13 @@ def _message(value: Json, schema: Message, path: str, violations: list[tuple[str
     for name, item in value.items():
         known = name if name in schema.fields else _camel(name)
         if known not in schema.fields:
-            place = f" at '{path}'" if path else ""
-            text = f'Invalid JSON payload received. Unknown name "{name}"{place}: Cannot find field.'
-            violations.append((path, text))
+            violations.append((path, _unknown(name, path)))
         elif item is not None:
             inner = f"{path}.{_snake(known)}" if path else _snake(known)
             result[known] = _value(item, schema.fields[known], inner, violations)
     present = [name for name in schema.one_of if name in result]
     if len(present) > 1:
-        text = (
-            f"Invalid value at '{path}' (oneof), oneof field '{schema.union}' is already set. Cannot set '{present[1]}'"
-        )
-        violations.append((path, text))
+        violations.append((path, _second_of(path, schema.union, present[1])))
     return result
 
 
@@ -190,6 +199,15 @@ _TYPE_NAMES = {
     "double": "TYPE_DOUBLE",
     "struct": "type.googleapis.com/google.protobuf.Struct",
 }
+
+
+def _unknown(name: str, path: str) -> str:
+    place = f" at '{path}'" if path else ""
+    return f'Invalid JSON payload received. Unknown name "{name}"{place}: Cannot find field.'
+
+
+def _second_of(path: str, union: str, field: str) -> str:
+    return f"Invalid value at '{path}' (oneof), oneof field '{union}' is already set. Cannot set '{field}'"
 
 
 def _shown(value: Json) -> str:

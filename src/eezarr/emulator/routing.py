@@ -24,31 +24,57 @@ class Route:
     """Of what follows the version; its group `name` is the resource."""
     kind: Kind
     """`pixels` and `data` need a token and count against the quota; `thumbnail` needs no token; `open` neither."""
+    query: frozenset[str]
+    """Its query parameters, beside those that every method has."""
     is_alpha: bool = False
     """Whether only `v1alpha` has it."""
 
 
-def _route(name: str, verb: str, path: str, kind: Kind, *, is_alpha: bool = False) -> Route:
-    return Route(name=name, verb=verb, path=re.compile(path), kind=kind, is_alpha=is_alpha)
+EVERYWHERE = frozenset(
+    {
+        "$.xgafv",
+        "access_token",
+        "alt",
+        "callback",
+        "fields",
+        "key",
+        "oauth_token",
+        "prettyPrint",
+        "quotaUser",
+        "uploadType",
+        "upload_protocol",
+    }
+)
+"""Query parameters that every method has."""
+_PAGES = "pageSize pageToken filter view"
+_OPERATIONS = "pageSize pageToken filter returnPartialSuccess"
+
+
+def _route(name: str, verb: str, path: str, kind: Kind, query: str = "", *, is_alpha: bool = False) -> Route:
+    return Route(
+        name=name, verb=verb, path=re.compile(path), kind=kind, query=frozenset(query.split()), is_alpha=is_alpha
+    )
 
 
 _ROUTES = (
     _route("getPixels", "POST", _ASSET + ":getPixels", "pixels"),
     _route("computePixels", "POST", _PROJECT + "/image:computePixels", "pixels"),
     _route("thumbnails.getPixels", "GET", r"(?P<name>projects/[^/:]+/thumbnails/[^/:]+):getPixels", "thumbnail"),
-    _route("thumbnails.create", "POST", _PROJECT + "/thumbnails", "data"),
-    _route("maps.create", "POST", _PROJECT + "/maps", "data"),
+    _route("thumbnails.create", "POST", _PROJECT + "/thumbnails", "data", "workloadTag"),
+    _route("maps.create", "POST", _PROJECT + "/maps", "data", "workloadTag"),
     _route("maps.tiles.get", "GET", _MAP, "thumbnail"),
     _route("image.export", "POST", _PROJECT + "/image:export", "data"),
-    _route("operations.list", "GET", _PROJECT + "/operations", "data"),
+    _route(
+        "operations.list", "GET", _PROJECT + "/operations", "data", "pageSize pageToken filter returnPartialSuccess"
+    ),
     _route("operations.get", "GET", _OPERATION, "data"),
     _route("operations.wait", "POST", _OPERATION + ":wait", "data"),
     _route("operations.cancel", "POST", _OPERATION + ":cancel", "data"),
     _route("operations.delete", "DELETE", _OPERATION, "data"),
     _route("value.compute", "POST", _PROJECT + "/value:compute", "data"),
-    _route("listImages", "GET", _ASSET + ":listImages", "data", is_alpha=True),
-    _route("listAssets", "GET", r"(?P<name>projects/[^/:]+(/assets/[^:]+)?):listAssets", "data"),
-    _route("algorithms", "GET", _PROJECT + "/algorithms", "data"),
+    _route("listImages", "GET", _ASSET + ":listImages", "data", _PAGES + " startTime endTime region", is_alpha=True),
+    _route("listAssets", "GET", r"(?P<name>projects/[^/:]+(/assets/[^:]+)?):listAssets", "data", _PAGES),
+    _route("algorithms", "GET", _PROJECT + "/algorithms", "data", "pageSize pageToken"),
     _route("assets.get", "GET", _ASSET, "data"),
 )
 _OPEN = {

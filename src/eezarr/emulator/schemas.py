@@ -1,6 +1,7 @@
 """The messages of the REST surface: which fields a request may have, and of which types.
 
-Source: https://developers.google.com/earth-engine/reference/rest, and what the official client sends beyond it.
+Source: https://developers.google.com/earth-engine/reference/rest and the messages of the npm package
+`@google/earthengine`, whose key lists the tests hold these against.
 """
 
 from __future__ import annotations
@@ -100,6 +101,16 @@ VISUALIZATION = Message(
     },
 )
 EXPRESSION = Message(f"{API}.Expression", {"values": STRUCT, "result": STRING})
+VALUE_NODE: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(
+        ("constantValue", "integerValue", "bytesValue", "argumentReference", "valueReference"), frozenset[str]()
+    ),
+    "arrayValue": frozenset({"values"}),
+    "dictionaryValue": frozenset({"values"}),
+    "functionDefinitionValue": frozenset({"argumentNames", "body"}),
+    "functionInvocationValue": frozenset({"functionName", "functionReference", "arguments"}),
+}
+"""The kinds of an expression's nodes, and the fields of those that are messages; a node is of one kind."""
 _PIXELS: dict[str, Type] = {
     "fileFormat": FILE_FORMAT,
     "grid": GRID,
@@ -110,7 +121,19 @@ _PIXELS: dict[str, Type] = {
 GET_PIXELS = Message(f"{API}.GetPixelsRequest", {**_PIXELS, "region": STRUCT})
 COMPUTE_PIXELS = Message(f"{API}.ComputePixelsRequest", {**_PIXELS, "expression": EXPRESSION})
 COMPUTE_VALUE = Message(f"{API}.ComputeValueRequest", {"expression": EXPRESSION, "workloadTag": STRING})
-THUMBNAIL = Message(f"{API}.Thumbnail", {**_PIXELS, "name": STRING, "expression": EXPRESSION, "filenamePrefix": STRING})
+# Thumbnails and maps have no workload tag: it is a parameter of their query.
+THUMBNAIL = Message(
+    f"{API}.Thumbnail",
+    {
+        "name": STRING,
+        "expression": EXPRESSION,
+        "fileFormat": FILE_FORMAT,
+        "bandIds": Repeated(STRING),
+        "visualizationOptions": VISUALIZATION,
+        "grid": GRID,
+        "filenamePrefix": STRING,
+    },
+)
 MAP = Message(
     f"{API}.EarthEngineMap",
     {
@@ -127,6 +150,23 @@ PYRAMIDING = Enum(
     f"{API}.PyramidingPolicy",
     frozenset({"PYRAMIDING_POLICY_UNSPECIFIED", "MEAN", "SAMPLE", "MIN", "MAX", "MODE", "MEDIAN"}),
 )
+RESAMPLING = Enum(
+    f"{API}.TiffPyramidOptions.ResamplingMethod",
+    frozenset(
+        {
+            "RESAMPLING_METHOD_UNSPECIFIED",
+            "NEAREST",
+            "AVERAGE",
+            "BILINEAR",
+            "CUBIC",
+            "CUBIC_SPLINE",
+            "GAUSS",
+            "LANCZOS",
+            "MODE",
+            "RMS",
+        }
+    ),
+)
 _GEO_TIFF = Message(
     f"{API}.GeoTiffImageExportOptions",
     {
@@ -135,8 +175,8 @@ _GEO_TIFF = Message(
         "skipEmptyFiles": BOOL,
         "tileSize": INT,
         "noData": Message(f"{API}.Number", {"floatValue": DOUBLE, "integerValue": LONG}),
-        # The official client sends it; the reference does not have it.
         "metadataKeys": Repeated(STRING),
+        "pyramidOptions": Message(f"{API}.TiffPyramidOptions", {"resamplingMethod": RESAMPLING}),
     },
 )
 _TF_RECORD = Message(
@@ -203,5 +243,6 @@ EXPORT_IMAGE = Message(
     one_of=("fileExportOptions", "assetExportOptions"),
     union="export_options",
 )
-WAIT = Message("type.googleapis.com/google.longrunning.WaitOperationRequest", {"name": STRING, "timeout": STRING})
-NOTHING = Message("type.googleapis.com/google.longrunning.CancelOperationRequest", {"name": STRING})
+# The operation's name is in the path.
+WAIT = Message("type.googleapis.com/google.longrunning.WaitOperationRequest", {"timeout": STRING})
+NOTHING = Message("type.googleapis.com/google.longrunning.CancelOperationRequest", {})

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from eezarr.emulator.raster import Json, World
     from eezarr.emulator.stats import Stats
 
-# Long enough for a region's GeoJSON in a query; aiohttp's own limit is 8190.
-_MAX_LINE = 2**16
+# What many servers and proxies take, aiohttp's own limit among them. Longer lines are read, to say what is wrong.
+_MAX_LINE = 8190
+_MAX_READ_LINE = 2**20
 
 
 class Emulator:
@@ -87,7 +88,7 @@ class Emulator:
         app.router.add_route("*", "/{path:.*}", self._handle)
         # Cancellation of handlers whose client has gone is what ends a stalled answer.
         runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2, max_line_size=_MAX_LINE
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2, max_line_size=_MAX_READ_LINE
         )
         await runner.setup()
         await web.TCPSite(runner, self._host, self._port).start()
@@ -189,12 +190,15 @@ class Emulator:
         return keys.write_user(Path(path), kind, token_url=self.token_url, quota_project=quota_project)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        found = resolved(request.method, request.path)
+        if len(f"{request.method} {request.raw_path} HTTP/1.1") > _MAX_LINE:
+            text = f"The requested URL <code>{html.escape(request.path)}</code> is too large to process."
+            return self._page(414, "Request-URI Too Large", text)
+        # As Google's front ends take requests that are too long for a URL: a POST that stands for another verb.
+        verb = request.headers.get("X-HTTP-Method-Override", "") if request.method == "POST" else ""
+        found = resolved(verb.upper() or request.method, request.path)
         if found is None:
             text = f"The requested URL <code>{html.escape(request.path)}</code> was not found on this server."
-            page = html_page(404, "Not Found", text)
-            self._service.counters.requests["unknown", "404"] += 1
-            return web.Response(status=404, body=page, content_type="text/html", charset="utf-8")
+            return self._page(404, "Not Found", text)
         route, name = found
         try:
             if route.kind == "open":
@@ -205,6 +209,11 @@ class Emulator:
                 raise
             # The client has left: aiohttp drops an answer without a word, but logs an error as the server's own.
             return web.Response()
+
+    def _page(self, status: int, reason: str, text: str) -> web.Response:
+        self._service.counters.requests["unknown", str(status)] += 1
+        page = html_page(status, reason, text)
+        return web.Response(status=status, body=page, content_type="text/html", charset="utf-8")
 
 
 def _synthetic_world() -> World:

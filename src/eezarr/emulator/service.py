@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -15,12 +16,13 @@ from eezarr.emulator import transfer
 from eezarr.emulator.auth import TokenOffice
 from eezarr.emulator.call import Call
 from eezarr.emulator.draw import identity
-from eezarr.emulator.errors import ApiError, html_page
+from eezarr.emulator.errors import ApiError, bad_fields, html_page
 from eezarr.emulator.exports.office import ExportOffice
 from eezarr.emulator.faults import Fault, FaultDeck, error_of
 from eezarr.emulator.limits import payload_too_large
 from eezarr.emulator.methods import Methods
 from eezarr.emulator.quota import Quota, Slot
+from eezarr.emulator.routing import EVERYWHERE, Route
 from eezarr.emulator.stats import Counters
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
     from eezarr.emulator.call import Body
     from eezarr.emulator.raster import World
-    from eezarr.emulator.routing import Route
     from eezarr.emulator.settings import EmulatorSettings
 
 _LOGGER = logging.getLogger(__name__)
@@ -102,6 +103,7 @@ class Service:
             header = request.headers.get("Authorization", "")
             scopes = self.office.require(settings.auth, header, quota_project, path_project)
         content = await _content(request, settings.limits.max_payload_bytes)
+        query, content = _query(request, route, content)
         slot = self.quota.admit(settings.quota)
         try:
             key = identity(request.method, request.path_qs, content)
@@ -109,7 +111,7 @@ class Service:
             call = Call(
                 route=route,
                 name=name,
-                query=dict(request.query),
+                query=query,
                 payload=content,
                 settings=settings,
                 fault=fault,
@@ -188,3 +190,24 @@ async def _content(request: web.Request, max_bytes: int) -> bytes:
     if size > max_bytes:
         raise payload_too_large(max_bytes)
     return b"".join(pieces)
+
+
+def _query(request: web.Request, route: Route, content: bytes) -> tuple[dict[str, str], bytes]:
+    """Answer the query's parameters, and what is left as the body: of a POST in another verb's stead it is the query.
+
+    Raises:
+        ApiError: A parameter is unknown.
+    """
+    query = dict(request.query)
+    if request.method != route.verb and request.content_type == "application/x-www-form-urlencoded":
+        query |= dict(parse_qsl(content.decode(errors="replace"), keep_blank_values=True))
+        content = b""
+    unknown = query.keys() - route.query - EVERYWHERE
+    if unknown:
+        texts = [
+            f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter. '
+            f"Field '{name}' could not be found in request message."
+            for name in sorted(unknown)
+        ]
+        raise bad_fields([("", text) for text in texts])
+    return query, content
