@@ -23,11 +23,12 @@ from eezarr.earthengine.places import place_geojson
 from eezarr.errors import BadBody, InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from eezarr.earthengine.catalogue import AssetInfo
     from eezarr.earthengine.client import EarthEngine
     from eezarr.earthengine.places import Place
+    from eezarr.earthengine.searchregion import SearchRegion
 
 __all__ = ["AssetPage", "AssetView", "ImageQuery", "ListMethod", "Moment", "list_page", "read_moment"]
 
@@ -83,11 +84,17 @@ class ImageQuery:
         if self.region is not None:
             place_geojson(self.region)
 
-    def parameters(self, method: ListMethod) -> dict[str, str]:
-        """Return the query parameters that say this to a method."""
+    def parameters(self, method: ListMethod, view: AssetView = "FULL") -> dict[str, str]:
+        """Return the query parameters that say this to a method.
+
+        A region that is too long for a URL is asked for by an outline that contains it, where `chooser` can tell
+        afterwards which of the listed images meet it.
+        """
         terms = [] if not self.filter else [self.filter if method == "listImages" else _qualified(self.filter)]
         start, end = self.start and _moment(self.start), self.end and _moment(self.end)
-        shape = None if self.region is None else json.dumps(place_geojson(self.region))
+        asked = self._long_region(view)
+        outline = None if asked is None else asked.outline()
+        shape = None if self.region is None else json.dumps(outline or place_geojson(self.region))
         if method == "listImages":
             found = {"startTime": start, "endTime": end, "region": shape, "filter": " AND ".join(terms)}
             return {name: value for name, value in found.items() if value}
@@ -97,6 +104,20 @@ class ImageQuery:
         # The geometry is text within text: the service wants single quotes inside, as the official client writes them.
         terms += ['intersects("{}")'.format(shape.replace('"', "'"))] if shape else []
         return {"filter": " AND ".join(terms)} if terms else {}
+
+    def chooser(self, view: AssetView = "FULL") -> Callable[[AssetInfo], bool] | None:
+        """Return what tells whether a listed image is meant; None: all are, as the service was asked for them."""
+        region = self._long_region(view)
+        return None if region is None else lambda image: region.meets(image.geometry)
+
+    def _long_region(self, view: AssetView) -> SearchRegion | None:
+        """Return the region if it is too long for a URL, and what is listed tells where it lies."""
+        if self.region is None or view == "BASIC":
+            return None
+        from eezarr.earthengine.searchregion import SearchRegion, is_short  # noqa: PLC0415 - Shapely, for these only
+
+        geometry = place_geojson(self.region)
+        return None if is_short(geometry) else SearchRegion(geometry)
 
 
 async def list_page(

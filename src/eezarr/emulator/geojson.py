@@ -1,6 +1,7 @@
 """Whether two GeoJSON geometries meet, in the plane of longitude and latitude.
 
-Enough for filters by region: points, lines, polygons and their collections; edges are straight, holes are ignored.
+Enough for filters by region: points, lines, polygons and their collections; edges are straight, holes are ignored, and
+longitudes a whole turn apart are one.
 """
 
 from __future__ import annotations
@@ -31,8 +32,12 @@ def intersects(first: Json, second: Json) -> bool:
     Raises:
         ValueError: A position is not two numbers.
     """
-    others = list(_parts(second))
+    others = [_turned(part, turn) for part in _parts(second) for turn in (-360.0, 0.0, 360.0)]
     return any(_meet(one, other) for one in _parts(first) for other in others)
+
+
+def _turned(part: Part, degrees: float) -> Part:
+    return Part(tuple((x + degrees, y) for x, y in part.points), is_area=part.is_area) if degrees else part
 
 
 def _parts(geometry: Json) -> Iterator[Part]:

@@ -44,9 +44,18 @@ class Projection:
         return float(np.sqrt(abs(a * e - b * d))) * metres_per_unit(self.crs)
 
     def at_scale(self, metres: float) -> Projection:
-        """Answer the same CRS with square pixels of a nominal size, on the lattice through (0, 0)."""
+        """Answer the same CRS with square pixels of a nominal size, rows downwards, on the lattice through (0, 0)."""
         side = metres / metres_per_unit(self.crs)
         return Projection(crs=self.crs, transform=(side, 0.0, 0.0, 0.0, -side, 0.0))
+
+    def scaled_to(self, metres: float) -> Projection:
+        """Answer the projection with its units scaled to a nominal size: axes keep their directions.
+
+        Those of a bare CRS go up, so its y scale is positive: the guide to image computations negates it itself.
+        """
+        a, b, c, d, e, f = self.transform
+        factor = metres / self.nominal_scale
+        return Projection(crs=self.crs, transform=(a * factor, b * factor, c, d * factor, e * factor, f))
 
     def info(self) -> dict[str, Json]:
         """Answer what `getInfo()` prints."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from difflib import get_close_matches
 
 from eezarr.emulator.arguments import Arguments, Library
 from eezarr.emulator.functions import FUNCTIONS
@@ -157,9 +158,7 @@ class _Walk:
                 raise EvaluationError(f"Invalid expression: value '{reference}' is not a function.")
             return closure.call([arguments.get(parameter) for parameter in closure.parameters])
         if not isinstance(name, str) or name not in FUNCTIONS:
-            raise EvaluationError(
-                f"Unknown function '{name}'. (This emulator computes a part of Earth Engine's algorithms.)"
-            )
+            raise EvaluationError(f"Unknown function '{name}'. {_known(str(name))}")
         return FUNCTIONS[name](Arguments(function=name, values=arguments, library=self._library))
 
 
@@ -167,3 +166,13 @@ def _as_node(item: Json) -> Mapping[str, Json]:
     if not isinstance(item, dict):
         raise EvaluationError("Invalid expression: a node must be an object.")
     return item
+
+
+def _known(name: str) -> str:
+    """Name the functions that are most like one: those of its family first."""
+    family = [known for known in FUNCTIONS if known.partition(".")[0] == name.partition(".")[0]]
+    near = [*get_close_matches(name, family, n=8, cutoff=0.3), *get_close_matches(name, FUNCTIONS, n=8)]
+    listed = ", ".join(dict.fromkeys([*near, *sorted(family)]))
+    return (
+        f"(This emulator computes {len(FUNCTIONS)} of Earth Engine's algorithms{', such as ' * bool(listed)}{listed}.)"
+    )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from eezarr.emulator.arguments import Arguments, Function
 from eezarr.emulator.geometry import Geometry, intersects
 from eezarr.emulator.images import Image
+from eezarr.emulator.raster import EvaluationError
 from eezarr.emulator.values import Collection, Date, DateRange, Element, Feature, Filter, Value, decode
 
 if TYPE_CHECKING:
@@ -154,7 +155,11 @@ def _calendar(arguments: Arguments) -> Value:
 
 
 def calendar_unit(date: Date, unit: str) -> int:
-    """Answer a date's day_of_year, month, year, hour, minute, day_of_month or day_of_week (1 is Monday)."""
+    """Answer a date's day_of_year, month, year, hour, minute, day_of_month or day_of_week (1 is Monday).
+
+    Raises:
+        EvaluationError: if the unit is another.
+    """
     moment = date.moment
     units = {
         "day_of_year": moment.timetuple().tm_yday,
@@ -165,6 +170,8 @@ def calendar_unit(date: Date, unit: str) -> int:
         "day_of_month": moment.day,
         "day_of_week": moment.isoweekday(),
     }
+    if unit not in units:
+        raise EvaluationError(f"Unknown unit '{unit}'.")
     return units[unit]
 
 

@@ -67,7 +67,7 @@ def _constructor(kind: str, depth: int) -> Function:
             parts = [_points(arguments, part) for part in items]
         else:
             parts = [_points(arguments, ring) for part in items if isinstance(part, list) for ring in part]
-        is_geodesic = depth > 1 and _is_geodesic(arguments, projection)
+        is_geodesic = "Point" not in kind and _is_geodesic(arguments, projection)
         return Geometry(type=kind, parts=tuple(parts), projection=projection, is_geodesic=is_geodesic)
 
     return function
@@ -91,7 +91,7 @@ def bbox(arguments: Arguments) -> Value:
 
 
 def _shape(arguments: Arguments) -> Geometry:
-    return arguments.geometry("geometry" if arguments.has("geometry") else "feature")
+    return arguments.geometry("geometry" if arguments.function.startswith("Geometry.") else "feature")
 
 
 def _bounds(arguments: Arguments) -> Value:
@@ -165,7 +165,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "Geometry.type": lambda arguments: _shape(arguments).type,
     "Geometry.projection": lambda arguments: _shape(arguments).projection,
     "Projection": projection,
-    "Projection.atScale": lambda arguments: arguments.projection("projection").at_scale(
+    "Projection.atScale": lambda arguments: arguments.projection("projection").scaled_to(
         float(arguments.number("meters"))
     ),
     "Projection.nominalScale": lambda arguments: arguments.projection("proj").nominal_scale,

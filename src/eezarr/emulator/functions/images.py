@@ -221,7 +221,7 @@ def _metadata(arguments: Arguments) -> Value:
 
 
 def _id(arguments: Arguments) -> Value:
-    image = arguments.image("image")
+    image = arguments.image("element")
     return decode(image.properties.get("system:index", image.id))
 
 
@@ -230,7 +230,6 @@ def _band_types(arguments: Arguments) -> Value:
 
 
 FUNCTIONS: Mapping[str, Function] = {
-    "Image": make_constant,
     "Image.load": load,
     "Image.select": select,
     "Image.rename": rename,

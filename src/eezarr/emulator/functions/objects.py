@@ -65,6 +65,13 @@ def _feature(arguments: Arguments) -> Value:
     return Feature(geometry=shape, properties=properties)
 
 
+def _id(arguments: Arguments) -> Value:
+    """Answer an element's index within its collection; a feature's own id where it has none."""
+    element = arguments.element("element")
+    index = element.properties.get("system:index")
+    return decode(element.id if index is None and isinstance(element, Feature) else index)
+
+
 def _date_from_parts(arguments: Arguments) -> Value:
     year, month, day = (int(arguments.number(name)) for name in ("year", "month", "day"))
     try:
@@ -168,6 +175,10 @@ def _pixel_type(arguments: Arguments) -> Value:
     return PixelType(dtype=dtype, minimum=low, maximum=high)
 
 
+_OTHER_NAMES = frozenset({"byte", "short", "int", "long"})
+"""Of types, which casts know and `PixelType` does not."""
+
+
 def _named_type(dtype: str) -> Function:
     return lambda _: of_dtype(dtype)
 
@@ -190,7 +201,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "Element.geometry": lambda arguments: geometry_of(arguments.element("feature")),
     "Feature": _feature,
     "Feature.geometry": lambda arguments: geometry_of(arguments.element("feature")),
-    "Feature.id": lambda arguments: decode(arguments.element("element").properties.get("system:index")),
+    **{f"{kind}.id": _id for kind in ("Element", "Feature")},
     "Date": lambda arguments: arguments.date("value"),
     "Date.fromYMD": _date_from_parts,
     "Date.millis": lambda arguments: arguments.date("date").milliseconds,
@@ -204,7 +215,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "DateRange.end": lambda arguments: Date(milliseconds=_range(arguments).end),
     "DateRange.unbounded": lambda _: DateRange(start=-_FOREVER_MS, end=_FOREVER_MS),
     "PixelType": _pixel_type,
-    **{f"PixelType.{name}": _named_type(CASTS[name]) for name in CASTS},
+    **{f"PixelType.{name}": _named_type(CASTS[name]) for name in CASTS.keys() - _OTHER_NAMES},
     "ErrorMargin": lambda arguments: arguments.values.get("value"),
 }
 """Element.get, Date, PixelType, …"""
