@@ -18,9 +18,8 @@ ALPHA = {name: method for name, method in OTHERS["methods"].items() if name.ends
 
 MAX_LINE = 2048
 
-EVERYWHERE = frozenset(
-    "$.xgafv access_token alt callback fields key oauth_token prettyPrint quotaUser uploadType upload_protocol".split()
-)
+EVERYWHERE = {"$.xgafv", "access_token", "alt", "callback", "fields", "key", "oauth_token", "prettyPrint", "quotaUser"}
+EVERYWHERE |= {"uploadType", "upload_protocol"}
 QUERIES = {
     "earthengine.projects.listAssets": {"pageSize", "pageToken", "filter", "view"},
     "earthengine.projects.assets.listAssets": {"pageSize", "pageToken", "filter", "view"},
@@ -131,32 +130,37 @@ def problems(request):
 
 def message_problems(message, kind, place=""):
     """What is wrong with a message by the lists: unknown keys and enum values, arrays and objects in others' places."""
-    if kind == "ValueNode" and isinstance(message, dict) and len(message) != 1:
-        yield f"{place} is {len(message)} values"
     facts = MESSAGES[kind]
     if not isinstance(message, dict):
         yield f"{place} is no {kind}"
         return
+    if kind == "ValueNode" and len(message) != 1:
+        yield f"{place} is {len(message)} values"
     for key, value in message.items():
         inner = f"{place}.{key}" if place else key
-        if key not in facts["keys"]:
+        if key in facts["keys"]:
+            yield from _field_problems(value, key, facts, inner)
+        else:
             yield f"{inner} is not in {kind}"
-        elif key in facts.get("objects", {}):
-            yield from message_problems(value, facts["objects"][key], inner)
-        elif key in facts.get("arrays", {}):
-            for index, item in enumerate(value if isinstance(value, list) else [value]):
-                yield from message_problems(item, facts["arrays"][key], f"{inner}[{index}]")
-        elif key in facts.get("enums", {}):
-            values = list(value.values()) if key in facts.get("objectMaps", {}) else [value]
-            yield from (f"{inner} is {each}" for each in values if each not in facts["enums"][key])
-        elif key in facts.get("objectMaps", {}):
-            if not isinstance(value, dict):
-                yield f"{inner} is no object"
-            elif facts["objectMaps"][key]["of"] is not None:
-                for name, item in value.items():
-                    yield from message_problems(item, facts["objectMaps"][key]["of"], f"{inner}.{name}")
     if kind == "FunctionInvocation":
         yield from call_problems(message, place)
+
+
+def _field_problems(value, key, facts, place):
+    within = facts.get("objectMaps", {}).get(key)
+    names = facts.get("enums", {}).get(key)
+    if within is not None and not isinstance(value, dict):
+        yield f"{place} is no object"
+    elif names is not None:
+        yield from (f"{place} is {each}" for each in (value.values() if within else [value]) if each not in names)
+    elif within is not None and within["of"] is not None:
+        for name, item in value.items():
+            yield from message_problems(item, within["of"], f"{place}.{name}")
+    elif key in facts.get("objects", {}):
+        yield from message_problems(value, facts["objects"][key], place)
+    elif key in facts.get("arrays", {}):
+        for index, item in enumerate(value if isinstance(value, list) else [value]):
+            yield from message_problems(item, facts["arrays"][key], f"{place}[{index}]")
 
 
 def call_problems(call, place):

@@ -29,7 +29,9 @@ JOBS = {
     "series by day": f'{SERIES}group = "day"\nreduce = "median"\n[grid]\n{COARSE}\n',
     "series, one image": f'{SERIES}group = "all"\n[mask]\nmode = "band"\n[grid]\n{COARSE}\n',
     "series, cast": f'{SERIES}cast = {{ B4 = "float32" }}\nmissing = "mask"\n[mask]\nmode = "band"\n[grid]\n{COARSE}\n',
-    "samples": f'{IMAGE}[samples]\nsites = "sites.csv"\nid = "name"\nsize = 8\nresolution = 10\n[mask]\nmode = "band"\n',
+    "samples": (
+        f'{IMAGE}[samples]\nsites = "sites.csv"\nid = "name"\nsize = 8\nresolution = 10\n[mask]\nmode = "band"\n'
+    ),
     "samples of a series": (
         f'{SERIES}[samples]\nsites = "sites.csv"\nid = "name"\nsize = 8\nresolution = 10\n'
         '[samples.label_image]\nasset = "USGS/SRTMGL1_003"\n'
@@ -43,8 +45,8 @@ EXPORTS = {
     "records": 'destination = "cloud-storage"\nbucket = "my-bucket"\nprefix = "r"\n[export.tfrecord]\npatch = [4, 4]\n'
     "margin = [1, 1]\ncompress = true\nmax_bytes = 1000000\ndefault_value = 1.5\nmax_masked_ratio = 0.5\n"
     "tensor_depths = { B4 = 3 }\nsequence_data = true\ncollapse_bands = true\n",
-    "asset": 'destination = "asset"\nasset = "projects/my-project/assets/new"\noverwrite = true\npyramiding = "SAMPLE"\n'
-    'pyramiding_overrides = { B4 = "MODE" }\n',
+    "asset": 'destination = "asset"\nasset = "projects/my-project/assets/new"\noverwrite = true\n'
+    'pyramiding = "SAMPLE"\npyramiding_overrides = { B4 = "MODE" }\n',
 }
 PIXELS = {"earthengine.projects.assets.getPixels", "earthengine.projects.image.computePixels"}
 

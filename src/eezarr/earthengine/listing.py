@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
+from urllib.parse import quote
 
 from eezarr.earthengine.catalogue import parse_asset
 from eezarr.earthengine.names import asset_name
@@ -39,6 +40,9 @@ Moment: TypeAlias = datetime | date | str
 
 MAX_PAGE = {"FULL": 1000, "BASIC": 10_000}
 """The most that one page holds; the service may answer fewer."""
+
+MAX_QUOTED_REGION = 900
+"""Characters of a region in a URL: the rest of a request line of 2 kB (name, times, filter, page token) has more."""
 
 _ROOT = re.compile(r"projects/[^/]+(?:/assets/?)?")
 
@@ -111,13 +115,18 @@ class ImageQuery:
         return None if region is None else lambda image: region.meets(image.geometry)
 
     def _long_region(self, view: AssetView) -> SearchRegion | None:
-        """Return the region if it is too long for a URL, and what is listed tells where it lies."""
+        """Return the region if it is too long for a URL, has an area, and what is listed tells where it lies."""
         if self.region is None or view == "BASIC":
             return None
-        from eezarr.earthengine.searchregion import SearchRegion, is_short  # noqa: PLC0415 - Shapely, for these only
-
         geometry = place_geojson(self.region)
-        return None if is_short(geometry) else SearchRegion(geometry)
+        if len(quote(json.dumps(geometry))) <= MAX_QUOTED_REGION:
+            return None
+        from eezarr.earthengine.searchregion import SearchRegion  # noqa: PLC0415 - Shapely, for these only
+
+        try:
+            return SearchRegion(geometry)
+        except InvalidInput:  # what it is is for the service to say
+            return None
 
 
 async def list_page(
@@ -146,7 +155,9 @@ async def list_page(
     following = answer.get("nextPageToken", "")
     if not isinstance(listed, list) or not isinstance(following, str):
         raise BadBody(f"{method} of {parent} answered no page.", hint="Check that `api_url` names an Earth Engine.")
-    documents = [asset if isinstance(asset, dict) else {} for asset in listed]
+    # listImages leaves out the type: all that it lists are images.
+    base = {"type": "IMAGE"} if method == "listImages" else {}
+    documents = [base | asset if isinstance(asset, dict) else {} for asset in listed]
     return AssetPage(assets=tuple(map(parse_asset, documents)), next_token=following)
 
 

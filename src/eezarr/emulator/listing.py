@@ -40,7 +40,13 @@ def list_images(world: World, parent: str, query: Mapping[str, str]) -> dict[str
     keep = [compiled(query.get("filter", "")), _started(query.get("startTime"), query.get("endTime"))]
     if query.get("region"):
         keep.append(within(geometry_of(query["region"])))
-    return _page(world, parent, query, keep, field="images", basic=query.get("view", "").startswith("BASIC"))
+    reply = _page(world, parent, query, keep, field="images", basic=query.get("view", "").startswith("BASIC"))
+    # Images, all of them: the service does not say so of each.
+    listed = reply.get("images", [])
+    for image in listed if isinstance(listed, list) else []:
+        if isinstance(image, dict):
+            image.pop("type", None)
+    return reply
 
 
 def _asset(world: World, name: str) -> dict[str, Json]:
