@@ -143,7 +143,6 @@ MEANINGS = [
     (*samples("", section=SAMPLES.replace("csv", "shp")), "'samples.sites': a file of sites ends in .csv, .geojson"),
     (*samples('x = "lon"'), "'samples': x and y go together: name both columns, or none"),
     (*samples('x = "a"\ny = "b"', section=AREAS), "x and y cannot stand beside a GeoJSON file, which has geometries"),
-    (*samples('[samples.polygons]\nstrategy = "centroid"'), "a CSV file holds points, so polygons does not apply"),
     (*samples("nearest = 3", what=SERIES), "'samples': nearest: give date, too, the column with the sites' own dates"),
     (*samples('nearest = 3\ndate = "day"'), "'samples.nearest' is for a [collection]; an image has no time steps"),
     (*samples('window_days = 3\ndate = "day"'), "'samples.window_days' is for a [collection]"),

@@ -1,7 +1,10 @@
 """Which images show which patch: against rectangles that are compared one by one."""
 
+import json
+
 import numpy as np
 import pytest
+import shapely
 
 from eezarr.grid import Shape2D
 from eezarr.samples import ImageTable, PatchIndex, Wanted, match_images, patch_grids
@@ -115,6 +118,57 @@ def test_corners_of_a_footprint_inside_a_patch():
     assert found_by(index, {"type": "Polygon", "coordinates": [notched]}) == {0: MET}
     assert found_by(index, box(0.01, 0.01, 0.04, 0.04)) == {0: MET}
     assert found_by(index, box(0.06, 0.06, 0.09, 0.09)) == {}
+
+
+def test_a_gap_narrower_than_a_patch_is_a_gap():
+    """Neither has a corner in the patch's box, or a corner of the patch outside."""
+    wedge = [[-5, -5], [5, -5], [5, 5], [0.01, 5], [0, -4], [-0.01, 5], [-5, 5], [-5, -5]]
+    strip = [[-0.01, -4], [-0.01, 4], [0.01, 4], [0.01, -4], [-0.01, -4]]
+    index = PatchIndex.of(patches_at([(0, 0), (3, 3)]))
+    assert found_by(index, {"type": "Polygon", "coordinates": [wedge]}) == {0: MET, 1: CONTAINED}
+    rings = [box(-5, -5, 5, 5)["coordinates"][0], strip]
+    assert found_by(index, {"type": "Polygon", "coordinates": rings}) == {0: MET, 1: CONTAINED}
+
+
+def test_what_is_thinner_than_a_patch_meets_it():
+    index = PatchIndex.of(patches_at([(0, 0), (3, 3)]))
+    assert found_by(index, box(-5, 0.02, 5, 0.03)) == {0: MET}
+    assert found_by(index, box(0.05 + 1e-9, -5, 1, 5)) == {}
+
+
+def test_a_patch_over_the_seam_of_two_parts_is_contained():
+    halves = {"type": "MultiPolygon", "coordinates": [box(w, -1, w + 1, 1)["coordinates"] for w in (-1, 0)]}
+    over = PatchIndex.of(patches_at([(0, 0), (0.99, 0)]))
+    assert found_by(over, halves) == {0: CONTAINED, 1: MET}
+    cut = {"type": "MultiPolygon", "coordinates": [box(w, -1, w + 1, 1)["coordinates"] for w in (179, -180)]}
+    seam = PatchIndex(
+        outlines=np.array([[[179.95, 0.05], [180.05, 0.05], [180.05, -0.05], [179.95, -0.05], [180, 0]]]) - [360, 0],
+        keys=np.array([180 * 720]),
+        order=np.array([0]),
+        margin=(0.05, 0.05),
+    )
+    for whole in (cut, box(-180, -90, 180, 90), box(-180, -80, 180, 80)):
+        assert found_by(seam, whole) == {0: CONTAINED}
+
+
+def test_random_outlines_against_shapely():
+    rng = np.random.default_rng(11)
+    grids = patches_at(np.column_stack([rng.uniform(-3, 3, 300), rng.uniform(-3, 3, 300)]))
+    index = PatchIndex.of(grids)
+    squares = [shapely.box(*bounds_of(grids, n)) for n in range(300)]
+    levels = set()
+    for _ in range(30):
+        angles = np.sort(rng.uniform(0, 2 * np.pi, 60))
+        outer = np.column_stack([np.cos(angles), np.sin(angles)]) * rng.uniform(0.02, 3, (60, 1))
+        shape = shapely.Polygon(outer, [outer * 0.3])
+        expected = {
+            n: CONTAINED if shape.covers(square) else MET
+            for n, square in enumerate(squares)
+            if shape.intersection(square).area > 0
+        }
+        assert found_by(index, json.loads(shapely.to_geojson(shape))) == expected
+        levels |= set(expected.values())
+    assert levels == {CONTAINED, MET}
 
 
 def test_the_box_round_all_patches_takes_the_short_way():

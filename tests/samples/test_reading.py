@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from pyproj import CRS, Transformer
 from shapely.geometry import mapping
 
+from eezarr import EezarrWarning
 from eezarr.errors import InvalidInput
-from eezarr.samples import PolygonTable, SiteColumns, SiteTable, read_sites
-from eezarr.samples.wkb import NotWkb, points_of_wkb, read_wkb
+from eezarr.geometry.binary import geojson_of_shapes, points_of_shapes, shapes_of_wkb
+from eezarr.samples import Centroid, PolygonTable, RandomPoints, SiteColumns, SiteTable, draw_sites, read_sites
 
 fixed = settings(derandomize=True, deadline=None, max_examples=150)
 NAMED = SiteColumns(id="id", label="crop", split="split", date="when")
@@ -174,7 +175,7 @@ def test_a_features_own_id_counts_where_no_property_is_called_so(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (collection(feature(point(1, 2)), feature(None)), r"no geometry in feature 1 \(line 15\)"),
+        (collection(feature(None), feature(None)), r"no geometry in feature 0 \(line 4\)"),
         (collection(feature(point(1, None))), r"\[1, None\] in feature 0"),
         (collection(feature(point(1, "2"))), "feature 0"),
         (collection(feature(point(1, True))), "feature 0"),
@@ -313,9 +314,9 @@ def test_parquet_without_geometries_has_columns_of_coordinates(tmp_path):
 def test_what_is_wrong_in_a_parquet_is_told_with_its_row(tmp_path):
     good = shapely.Point(1, 2).wkb
     for bodies, told in [
-        ([good, None], "no geometry in row 1"),
-        ([good, b"\x01\x01"], "row 1 is no point or polygon: it ends too early"),
-        ([good, shapely.LineString([(0, 0), (1, 1)]).wkb], "row 1 is no point or polygon: geometry type 2"),
+        ([None, None], "no geometry in row 0"),
+        ([good, b"\x01\x01"], "row 1 is no point or polygon, or is damaged"),
+        ([shapely.LineString([(0, 0), (1, 1)]).wkb] * 2, "'LineString' in row 0"),
         ([good, shapely.Point().wkb], "row 1 are missing"),
         ([good, shapely.Point(1, 91).wkb], "row 1 are no longitude"),
     ]:
@@ -327,6 +328,213 @@ def test_what_is_wrong_in_a_parquet_is_told_with_its_row(tmp_path):
         read_sites(write(tmp_path, "a.parquet", b"PAR1 no"))
     with pytest.raises(InvalidInput, match="cannot be read"):
         read_sites(tmp_path / "none.parquet")
+
+
+SQUARE = shapely.box(0, 0, 1, 1)
+
+
+@pytest.mark.parametrize("kind", ["points", "polygons"])
+def test_sites_without_geometry_are_left_out_and_keep_the_others_positions(tmp_path, kind):
+    one, two = (point(1, 2), point(3, 4)) if kind == "points" else (mapping(SQUARE), mapping(shapely.box(5, 5, 6, 6)))
+    rows = [feature(None, v="a"), feature(one, v="b"), feature(None, v="c"), feature(two, v="d")]
+    wkb = [None if row["geometry"] is None else shapely.geometry.shape(row["geometry"]).wkb for row in rows]
+    texts = ["" if row["geometry"] is None else json.dumps(row["geometry"]).replace('"', '""') for row in rows]
+    table = "v,.geo\n" + "".join(f'{row["properties"]["v"]},"{text}"\n' for row, text in zip(rows, texts, strict=True))
+    for path in (
+        write(tmp_path, "a.geojson", collection(*rows)),
+        write(tmp_path, "list.json", json.dumps(rows)),
+        parquet(tmp_path, wkb, v=["a", "b", "c", "d"]),
+        write(tmp_path, "a.csv", table),
+    ):
+        found = read_sites(path).attributes
+        assert found.ids.tolist() == ["1", "3"]
+        assert found.properties["v"].tolist() == ["b", "d"]
+
+
+@pytest.mark.parametrize(
+    ("stray", "told"),
+    [
+        ({"type": "LineString", "coordinates": [[0, 0], [1, 1]]}, "type 'LineString' in feature 1"),
+        ({"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [2, 2], [0, 0]]]}, "without area in feature 1"),
+        ({"type": "Polygon", "coordinates": []}, "feature 1 .* is empty"),
+    ],
+)
+def test_sites_without_area_among_polygons_are_left_out_with_a_warning(tmp_path, stray, told):
+    rows = [feature(mapping(SQUARE), v=0), feature(stray, v=1), feature(mapping(SQUARE), v=2)]
+    with pytest.warns(EezarrWarning, match=told):
+        table = read_sites(write(tmp_path, "a.geojson", collection(*rows)))
+    assert table.attributes.ids.tolist() == ["0", "2"]
+    assert [len(table.rings(nth)) for nth in range(len(table))] == [1, 1]
+
+
+def test_a_site_covers_what_any_of_its_parts_does(tmp_path):
+    both = {
+        "type": "MultiPolygon",
+        "coordinates": [mapping(shapely.box(w, 0, w + 2, 2))["coordinates"] for w in (0, 1)],
+    }
+    table = read_sites(write(tmp_path, "a.geojson", collection(feature(both))))
+    assert table.shape(0).equals(shapely.box(0, 0, 3, 2))
+    sites = draw_sites(table, RandomPoints(per_polygon=400))
+    assert 90 < ((sites.x > 1) & (sites.x < 2)).sum() < 180, "a third of them where the parts overlap"
+
+
+def test_rings_that_cross_are_sites_of_what_they_go_round_with_a_warning(tmp_path):
+    tie = {"type": "Polygon", "coordinates": [[[0, 0], [2, 2], [2, 0], [0, 2], [0, 0]]]}
+    with pytest.warns(EezarrWarning, match=r"invalid ring in feature 0 .*self-intersection at \(1, 1\)"):
+        table = read_sites(write(tmp_path, "a.geojson", collection(feature(tie))))
+    assert table.shape(0).area == 2
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"type": "Polygon", "coordinates": [[[179, -1], [-179, -1], [-179, 1], [179, 1], [179, -1]]]},
+        {
+            "type": "MultiPolygon",
+            "coordinates": [mapping(shapely.box(w, -1, w + 1, 1))["coordinates"] for w in (179, -180)],
+        },
+    ],
+)
+def test_a_site_across_180_degrees_lies_there(tmp_path, shape):
+    table = read_sites(write(tmp_path, "a.geojson", collection(feature(shape))))
+    (site,) = draw_sites(table, Centroid())
+    assert (abs(site.x), abs(site.y)) == (180, 0)
+    drawn = draw_sites(table, RandomPoints(per_polygon=50))
+    assert (np.abs((drawn.x - 180 + 180) % 360 - 180) <= 1).all()
+
+
+def test_many_points_in_a_large_polygon_are_asked_once(tmp_path, monkeypatch):
+    """The shape is prepared once: its edges are indexed, and no point is compared with all of them."""
+    angles = np.linspace(0, 2 * np.pi, 20_000, endpoint=False)
+    ring = shapely.Polygon(np.column_stack([np.cos(angles), np.sin(angles)]) * 2)
+    table = read_sites(polygon_file(tmp_path, [ring]))
+    asked = []
+    real = shapely.prepare
+    monkeypatch.setattr(shapely, "prepare", lambda shape: (asked.append(shape), real(shape)))
+    sites = draw_sites(table, RandomPoints(per_polygon=5_000))
+    assert shapely.contains_xy(ring, sites.x, sites.y).all()
+    assert 0 < len(asked) < 5
+    assert all(shape is asked[0] for shape in asked)
+
+
+SERVICE = (
+    "system:index,class,.geo\n"
+    '0_0,3,"{""type"":""Point"",""coordinates"":[-122.5,37.25]}"\n'
+    '0_1,4,"{""geodesic"":false,""type"":""Point"",""coordinates"":[10,-5.5]}"\n'
+    '0_2,5,"{""type"":""MultiPoint"",""coordinates"":[]}"\n'
+)
+
+
+def test_tables_that_the_service_exports_are_read(tmp_path):
+    table = read_sites(write(tmp_path, "a.csv", SERVICE), columns=SiteColumns(id="system:index", label="class"))
+    assert [(site.id, site.label, site.x, site.y) for site in table] == [
+        ("0_0", 3, -122.5, 37.25),
+        ("0_1", 4, 10, -5.5),
+    ]
+    big = shapely.Point(5, 5).buffer(1, quad_segs=4000)
+    rows = [mapping(SQUARE), mapping(big)]
+    cells = [json.dumps(row).replace('"', '""') for row in rows]
+    assert len(cells[1]) > 2**18, "more than the standard library's limit for a field"
+    text = "system:index,class,.geo\n" + "".join(f'{n},{n},"{cell}"\n' for n, cell in enumerate(cells))
+    polygons = read_sites(write(tmp_path, "b.csv", text), columns=SiteColumns(label="class"))
+    assert isinstance(polygons, PolygonTable)
+    assert [polygons.shape(nth).area for nth in range(2)] == [1, pytest.approx(big.area)]
+    assert polygons.attributes.labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["WKT", "geometry", "the_geom", "wkt_geom"])
+def test_a_column_of_geometries_is_recognised(tmp_path, name):
+    for texts in (
+        ["POINT (1 2)", "SRID=4326;POINT Z (3 4 5)"],
+        [shapely.Point(1, 2).wkb_hex, shapely.Point(3, 4).wkb_hex],
+    ):
+        path = write(tmp_path, "a.csv", f"n,{name}\n" + "".join(f"{n},{text}\n" for n, text in enumerate(texts)))
+        assert [(site.x, site.y, dict(site.properties)) for site in read_sites(path)] == [
+            (1, 2, {"n": 0}),
+            (3, 4, {"n": 1}),
+        ]
+    path = write(tmp_path, "b.csv", f'n,{name}\n7,"{SQUARE.wkt}"\n8,"MULTIPOLYGON (((5 5, 6 5, 6 6, 5 5)))"\n')
+    assert [read_sites(path).shape(nth).area for nth in range(2)] == [1, 0.5]
+    for bad in ("here", "POINT (1 2", "POINT (one two)", "[1, 2]", "0101"):
+        path = write(tmp_path, "c.csv", f'{name},n\nPOINT (1 2),0\n"{bad}",1\n')
+        with pytest.raises(InvalidInput, match=r"in line 3, which is no geometry"):
+            read_sites(path)
+
+
+TABLE = [("a", -122.5, 37.25, 3, 1.5), ("b", 10.0, -5.5, 4, None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "suffix"),
+    [
+        ("id;lon;lat;n;v\na;-122,5;37,25;3;1,5\nb;10;-5,5;4;\n", "csv"),
+        ("id\tlon\tlat\tn\tv\na\t-122.5\t37.25\t3\t1.5\nb\t10\t-5.5\t4\t\n", "csv"),
+        ("id\tlon\tlat\tn\tv\r\na\t-122.5\t37.25\t3\t1.5\r\nb\t10\t-5.5\t4\t\r\n", "tsv"),
+        ("id|lon|lat|n|v\na|-122.5|37.25|3|1.5\nb|10|-5.5|4|\n", "txt"),
+        ("# made by hand\n#\n\nid,lon,lat,n,v\na,-122.5,37.25,3,1.5\nb,10,-5.5,4,\n", "csv"),
+        ("\ufeffid,lon,lat,n,v\r\na,-122.5,37.25,3,1.5\r\nb,10,-5.5,4,\r\n", "csv"),
+        ('id,lon,lat,n,v\n"a","-122.5","37.25","3","1.5"\nb," 10 ",-5.5,4,\n', "csv"),
+        ("id,lon,lat,n,v,,\na,-122.5,37.25,3,1.5,,\nb,10,-5.5,4,,,\n", "csv"),
+    ],
+    ids=["semicolons", "tabs", "tsv", "bars", "comment", "byte-order mark", "quoted", "unnamed columns"],
+)
+def test_tables_are_read_however_their_fields_are_separated(tmp_path, text, suffix):
+    table = read_sites(write(tmp_path, f"a.{suffix}", text), columns=SiteColumns(id="id"))
+    read = [(site.id, site.x, site.y, site.properties["n"], site.properties["v"]) for site in table]
+    assert read == TABLE
+    assert set(table.attributes.properties) == {"n", "v"}
+
+
+def test_decimal_commas_are_no_separators_of_thousands(tmp_path):
+    table = read_sites(write(tmp_path, "a.csv", "lon;lat;code;v\n1,5;2,5;1,2,3;0,5\n3;4;x,y;1\n"))
+    assert [dict(site.properties) for site in table] == [{"code": "1,2,3", "v": 0.5}, {"code": "x,y", "v": 1.0}]
+    with pytest.raises(InvalidInput, match=r"'lon' in line 2 is '1.234,5'"):
+        read_sites(write(tmp_path, "a.csv", "lon;lat\n1.234,5;2\n"))
+    with pytest.raises(InvalidInput, match=r"Line 5 has 2 fields, the header has 3, separated by semicolons"):
+        read_sites(write(tmp_path, "a.csv", "# one\n\nlon;lat;n\n1;2;3\n1;2\n"))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "decimalLongitude,decimalLatitude",
+        "long,lat",
+        "Lng,Lat",
+        "POINT_X,POINT_Y",
+        "X,Y",
+        "Decimal Longitude,Decimal Latitude",
+        "LONGITUDE,LATITUDE",
+        "x_coord,y_coord",
+    ],
+)
+def test_columns_of_coordinates_are_recognised(tmp_path, names):
+    (site,) = read_sites(write(tmp_path, "a.csv", f"n,{names}\n7,1,2\n"))
+    assert (site.x, site.y, dict(site.properties)) == (1, 2, {"n": 7})
+
+
+@pytest.mark.parametrize("text", ["1_0", "\u0661\u0660", "\uff11\uff10", "\u00a010", "0x10", "1e", "--1", "1 0"])
+def test_coordinates_are_written_in_plain_digits(tmp_path, text):
+    with pytest.raises(InvalidInput, match=r"'x' in line 3 is .*, no number"):
+        read_sites(write(tmp_path, "a.csv", f"x,y\n1,2\n{text},2\n"))
+
+
+def test_other_columns_are_numbers_in_plain_digits_only(tmp_path):
+    table = read_sites(write(tmp_path, "a.csv", "x,y,v\n1,2,\u0661\u0660\n"))
+    assert table.attributes.properties["v"].tolist() == ["\u0661\u0660"]
+
+
+def test_days_may_be_written_without_dashes_and_months_are_their_first_day(tmp_path):
+    texts = ["20170401", "2017-04", "2017-04-01", " 2017-04-01T00:00:00Z ", ""]
+    path = write(tmp_path, "a.csv", "x,y,d\n" + "".join(f"1,2,{text}\n" for text in texts))
+    day = datetime(2017, 4, 1, tzinfo=UTC)
+    assert [site.date for site in read_sites(path, columns=SiteColumns(date="d"))] == [day] * 4 + [None]
+    for numbers in (["20170401", ""], ["20170401", "20170401"], ["20170401.0", ""]):
+        path = write(tmp_path, "b.csv", "x,y,d\n" + "".join(f"1,2,{text}\n" for text in numbers))
+        assert next(iter(read_sites(path, columns=SiteColumns(date="d")))).date == day
+    for bad in ("201704", "20171301", "2017-13", "1491004800", "170401", "2017-4", "\u0662017-04"):
+        path = write(tmp_path, "c.csv", f"x,y,d\n1,2,{bad}\n")
+        with pytest.raises(InvalidInput, match="'d' in line 2 is"):
+            read_sites(path, columns=SiteColumns(date="d"))
 
 
 def shapes():
@@ -346,15 +554,24 @@ def test_wkb_reads_as_shapely_writes_it(shape, order, flavor, axes):
         shapely.set_srid(shape, 4326), byte_order=order, flavor=flavor, output_dimension=axes, include_srid=srid
     )
     flat = shapely.from_wkb(shapely.to_wkb(shape, output_dimension=2))
-    read = read_wkb(body)
-    assert read["type"] == flat.geom_type
+    found, bad = shapes_of_wkb([body, None])
+    assert bad is None
+    read, none = geojson_of_shapes(found)
+    assert none is None
 
     def listed(value):
         return [listed(item) for item in value] if isinstance(value, list | tuple | np.ndarray) else float(value)
 
-    assert listed(read["coordinates"]) == listed(mapping(flat)["coordinates"])
-    if flat.geom_type == "Point" and (axes, order, srid) == (2, 1, False):
-        assert points_of_wkb([body, body]).tolist() == [list(flat.coords[0])] * 2
+    want = mapping(flat)["coordinates"]
+    if flat.geom_type == "Point":
+        assert (read["type"], listed(read["coordinates"])[:2]) == ("Point", listed(want))
+        assert points_of_shapes(found[:1]).tolist() == [list(flat.coords[0])]
+    else:
+        assert (read["type"], listed(read["coordinates"])) == (
+            "MultiPolygon",
+            listed([want] if flat.geom_type == "Polygon" else want),
+        )
+        assert points_of_shapes(found[:1]) is None
 
 
 @fixed
@@ -365,25 +582,21 @@ def test_damaged_wkb_is_refused_and_never_trusted(shape, data):
         body[data.draw(st.integers(0, min(len(body), 20) - 1))] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(body)))
     for attempt in (bytes(body), bytes(body[:cut])):
-        try:
-            read = read_wkb(attempt)
-        except NotWkb:
-            continue
-        assert read["type"] in {"Point", "Polygon", "MultiPolygon"}
+        found, bad = shapes_of_wkb([None, attempt])
+        assert bad in {None, 1}
+        assert (bad == 1) == (found[1] is None)
+        list(geojson_of_shapes(found))
 
 
 def test_wkb_may_have_heights_and_measures():
     for code in (3001, 0xC0000001):
-        assert read_wkb(struct.pack("<BI4d", 1, code, 1, 2, 3, 4)) == {"type": "Point", "coordinates": [1, 2]}
+        assert points_of_shapes(shapes_of_wkb([struct.pack("<BI4d", 1, code, 1, 2, 3, 4)])[0]).tolist() == [[1, 2]]
     for code in (2001, 0x40000001):
-        assert read_wkb(struct.pack("<BI3d", 1, code, 1, 2, 3)) == {"type": "Point", "coordinates": [1, 2]}
-    with pytest.raises(NotWkb, match="geometry type 4001"):
-        read_wkb(struct.pack("<BI2d", 1, 4001, 1, 2))
+        assert points_of_shapes(shapes_of_wkb([struct.pack("<BI3d", 1, code, 1, 2, 3)])[0]).tolist() == [[1, 2]]
 
 
 def test_a_count_of_billions_makes_no_list():
-    with pytest.raises(NotWkb, match="4294967295 parts"):
-        read_wkb(struct.pack("<BII", 1, 3, 2**32 - 1))
+    assert shapes_of_wkb([struct.pack("<BII", 1, 3, 2**32 - 1)])[1] == 0
 
 
 def test_a_table_is_a_value(tmp_path):

@@ -15,7 +15,7 @@ from eezarr.config.store import SampleStoreOptions
 __all__ = ["LabelImageOptions", "PolygonOptions", "SampleOptions", "SamplesJob", "SplitOptions"]
 
 GEOJSON = (".geojson", ".json", ".geojsonl", ".geojsons", ".ndjson", ".jsonl")
-SUFFIXES = (".csv", *GEOJSON, ".parquet", ".geoparquet")
+SUFFIXES = (".csv", *GEOJSON, ".parquet", ".geoparquet", ".tsv", ".tab", ".txt")
 """What files of sites are called: those that `eezarr.samples.reading` takes, without its imports."""
 
 
@@ -96,14 +96,14 @@ class SampleOptions(Section):
     """Patches of one size, each centred at a site."""
 
     sites: Annotated[Path, AfterValidator(_site_file)]
-    """A CSV, GeoJSON or GeoParquet file of points; the latter two may hold polygons."""
+    """A CSV, GeoJSON or GeoParquet file of points or polygons; CSV also with semicolons or tabs."""
     sites_crs: Text | None = None
     """The CRS of the sites' coordinates; default: what the file says, else EPSG:4326."""
     x: Text | None = None
-    """The column with the longitude or easting, where the file has no geometries; default: `x`, `lon`, `lng` or
-    `longitude`."""
+    """The column with the longitude or easting, where the file has no geometries; default: `x`, `lon`, `lng`, `long`,
+    `longitude`, `decimalLongitude` or `POINT_X`."""
     y: Text | None = None
-    """The column with the latitude or northing; default: `y`, `lat` or `latitude`."""
+    """The column with the latitude or northing; default: `y`, `lat`, `latitude`, `decimalLatitude` or `POINT_Y`."""
     id: Text | None = None
     """The column with the sites' unique names; default: the position in the file, from 0."""
     label: Text | None = None
@@ -145,8 +145,6 @@ class SampleOptions(Section):
 
     def _of_file(self) -> Iterable[str]:
         suffix = self.sites.suffix.lower()
-        if suffix == ".csv" and self.polygons is not None:
-            yield "a CSV file holds points, so polygons does not apply"
         named = given(self, ("x", "y"))
         if len(named) == 1:
             yield "x and y go together: name both columns, or none"

@@ -46,6 +46,8 @@ class FeatureReader:
     """Where in the text each feature starts."""
     crs: object = None
     """The old-style `crs` member, once the features have been read."""
+    _counted: tuple[int, int] = (0, 1)
+    """A place in the text, and its line: features are mostly named in order."""
     _decoder: json.JSONDecoder = field(default_factory=lambda: json.JSONDecoder(parse_constant=lambda _: None))
 
     def row(self, nth: int) -> str:
@@ -130,4 +132,6 @@ class FeatureReader:
         return InvalidInput(f"Line {self._line(at)} is no GeoJSON, {where}.", hint=self.hint)
 
     def _line(self, at: int) -> int:
-        return self.text.count("\n", 0, at) + 1
+        place, line = self._counted if self._counted[0] <= at else (0, 1)
+        self._counted = at, line + self.text.count("\n", place, at)
+        return self._counted[1]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,8 @@ class Part:
     """Closed; the outer one first."""
     where: str
     """How a message calls the feature that it is of."""
+    owner: int = 0
+    """Which of several features that is."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,7 +80,7 @@ class Notes:
 
 
 def polygon_parts(
-    geometry: object, where: str, notes: Notes, *, turn: float | None = None, depth: int = 0
+    geometry: object, where: str, notes: Notes, *, turn: float | None = None, owner: int = 0, depth: int = 0
 ) -> Iterator[Part]:
     """Yield the polygons of a GeoJSON geometry.
 
@@ -87,6 +89,7 @@ def polygon_parts(
         where: How a message calls its feature: `the region`, `feature 3`.
         notes: Told of what has no area.
         turn: What longitude grows by in one turn, where edges go the short way round; None for other coordinates.
+        owner: What `Part.owner` is.
         depth: How many collections it is in.
 
     Raises:
@@ -101,7 +104,7 @@ def polygon_parts(
             polygons = _items(geometry.get("coordinates"), where)
         case "GeometryCollection":
             for member in _items(geometry.get("geometries"), where):
-                yield from polygon_parts(member, where, notes, turn=turn, depth=depth + 1)
+                yield from polygon_parts(member, where, notes, turn=turn, owner=owner, depth=depth + 1)
             return
         case "Point" | "MultiPoint" | "LineString" | "MultiLineString" as kind:
             notes.skip(f"There is a {kind}, which has no area, in {where}.", hint=f"Buffer it first. {SHAPE_HINT}")
@@ -111,7 +114,7 @@ def polygon_parts(
     for polygon in polygons:
         rings = _rings(polygon, where, notes, turn)
         if rings:
-            yield Part(rings=rings, where=where)
+            yield Part(rings=rings, where=where, owner=owner)
 
 
 def _rings(polygon: object, where: str, notes: Notes, turn: float | None) -> Rings:
@@ -176,7 +179,7 @@ def covering(parts: Sequence[Part], notes: Notes) -> list[Part]:
         pieces = repaired(part.rings)
         if pieces:
             notes.mended.append(f"There is an invalid ring in {part.where}: {_reason(shape)}.")
-            found += [Part(rings=rings, where=part.where) for rings in pieces]
+            found += [replace(part, rings=rings) for rings in pieces]
         else:
             notes.skip(f"There is a polygon without area in {part.where}.", hint=_RING_HINT)
     return found

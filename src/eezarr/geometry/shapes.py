@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Mask: TypeAlias = NDArray[np.bool_]
 
-__all__ = ["holds", "is_valid", "polygons_of_shape", "repaired", "shape_of", "shapes_of"]
+__all__ = ["apart", "holds", "is_valid", "polygons_of_shape", "repaired", "shape_of", "shapes_of"]
 
 
 def shapes_of(polygons: Sequence[Rings]) -> NDArray[np.object_]:
@@ -60,6 +60,12 @@ def polygons_of_shape(shape: Geometry) -> list[Rings]:
     nested = [part for part in shapely.get_parts(shape) if part.geom_type.startswith(("Multi", "GeometryC"))]
     own = [[np.asarray(ring.coords, dtype=np.float64)[:, :2] for ring in (p.exterior, *p.interiors)] for p in parts]
     return own + [rings for part in nested for rings in polygons_of_shape(part)]
+
+
+def apart(polygons: Sequence[Rings]) -> list[Rings]:
+    """Return what valid polygons cover together as polygons none of which is over or beside another."""
+    shape = shape_of(polygons)
+    return list(polygons) if len(shapely.get_parts(shape)) == len(polygons) else polygons_of_shape(shape)
 
 
 def shape_of(polygons: Sequence[Rings]) -> Geometry:

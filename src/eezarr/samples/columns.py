@@ -29,13 +29,38 @@ if TYPE_CHECKING:
     RowName: TypeAlias = Callable[[int], str]
     """Says how a message calls a row, by its position: `line 17`, `feature 3`."""
 
-__all__ = ["SiteColumns", "column_of", "column_of_texts", "coordinate_names", "find_column", "make_attributes"]
+__all__ = [
+    "SiteColumns",
+    "column_of",
+    "column_of_texts",
+    "coordinate_names",
+    "find_column",
+    "geometry_name",
+    "make_attributes",
+]
 
-_PAIRS = (("x", "y"), ("lon", "lat"), ("lng", "lat"), ("longitude", "latitude"))
-"""What columns of coordinates are called, in lower case."""
+_PAIRS = (
+    ("x", "y"),
+    ("lon", "lat"),
+    ("lng", "lat"),
+    ("long", "lat"),
+    ("longitude", "latitude"),
+    ("decimallongitude", "decimallatitude"),
+    ("pointx", "pointy"),
+    ("xcoord", "ycoord"),
+)
+"""What columns of coordinates are called, in lower case, without spaces and underscores."""
 
-_FRACTION = re.compile(r"[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
-_WHOLE = re.compile(r"-?[1-9]\d*|0")
+_SERVICE_GEOMETRY = ".geo"
+"""The column of geometries in the service's own exports of tables."""
+_GEOMETRIES = frozenset({"wkt", "geometry", "geom", "thegeom", "wktgeom", "geomwkt", "geojson", "geo", "wkb", "shape"})
+"""What other columns of geometries are called, likewise."""
+
+_COMPACT_DAY = range(1000_01_01, 9999_12_32)
+_MONTH = re.compile(r"\d{4}-\d{2}", re.ASCII)
+
+_FRACTION = re.compile(r"[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_WHOLE = re.compile(r"-?[1-9]\d*|0", re.ASCII)
 _NOTHING = frozenset({"", "nan", "NaN", "null", "NULL", "NA"})
 _WHOLE_LIMIT = 2**63
 
@@ -49,15 +74,16 @@ class SiteColumns:
     """
 
     x: str | None = None
-    """Longitude or easting, where the file has no geometries; default: `x`, `lon`, `lng` or `longitude`."""
+    """Longitude or easting, where the file has no geometries; default: `x`, `lon`, `lng`, `long`, `longitude`,
+    `decimalLongitude` or `POINT_X`."""
     y: str | None = None
-    """Latitude or northing; default: `y`, `lat` or `latitude`."""
+    """Latitude or northing; default: `y`, `lat`, `latitude`, `decimalLatitude` or `POINT_Y`."""
     id: str | None = None
     """Unique names; default: the position in the file, from 0."""
     label: str | None = None
     split: str | None = None
     date: str | None = None
-    """ISO 8601, a date or a date and time; without a zone it is UTC."""
+    """ISO 8601, a date or a date and time, or a month for its first day; without a zone it is UTC."""
 
     def __post_init__(self) -> None:
         if (self.x is None) != (self.y is None):
@@ -88,14 +114,31 @@ def coordinate_names(columns: SiteColumns, names: Sequence[str]) -> tuple[str, s
     """
     if columns.x is not None and columns.y is not None:
         return find_column(columns.x, names), find_column(columns.y, names)
-    known = {name.lower().strip(): name for name in reversed(names)}
-    for x, y in _PAIRS:
-        if x in known and y in known:
-            return known[x], known[y]
-    raise InvalidInput(
-        f"The file has no columns of coordinates among {', '.join(names[:60]) or 'none'}.",
-        hint="Name them with x and y.",
-    )
+    found = _pair(names)
+    if found is None:
+        raise InvalidInput(
+            f"The file has no columns of coordinates among {', '.join(names[:60]) or 'none'}.",
+            hint="Name them with x and y.",
+        )
+    return found
+
+
+def geometry_name(columns: SiteColumns, names: Sequence[str]) -> str | None:
+    """Return the name of a text table's column of geometries; None where coordinates are in two columns."""
+    if columns.x is not None:
+        return None
+    if _SERVICE_GEOMETRY in names:
+        return _SERVICE_GEOMETRY
+    return None if _pair(names) else next((name for name in names if _bare(name) in _GEOMETRIES), None)
+
+
+def _pair(names: Sequence[str]) -> tuple[str, str] | None:
+    known = {_bare(name): name for name in reversed(names)}
+    return next(((known[x], known[y]) for x, y in _PAIRS if x in known and y in known), None)
+
+
+def _bare(name: str) -> str:
+    return name.lower().replace(" ", "").replace("_", "")
 
 
 def column_of(values: Sequence[object]) -> Column:
@@ -109,8 +152,17 @@ def column_of(values: Sequence[object]) -> Column:
     return frozen(_objects(values))
 
 
-def column_of_texts(texts: Sequence[str]) -> Column:
-    """Return a CSV file's cells as a column: whole numbers, numbers or text, whichever holds them all unchanged."""
+def column_of_texts(texts: Sequence[str], *, has_commas: bool = False) -> Column:
+    """Return a text table's cells as a column: whole numbers, numbers or text, whichever holds them all unchanged.
+
+    Args:
+        texts: The cells.
+        has_commas: Whether numbers are written with decimal commas.
+    """
+    if has_commas:
+        pointed = [text.replace(",", ".") for text in texts]
+        if all(text in _NOTHING or _FRACTION.fullmatch(text) for text in pointed):
+            texts = pointed
     filled = [text for text in texts if text not in _NOTHING]
     if filled and all(map(_WHOLE.fullmatch, filled)):
         return column_of([None if text in _NOTHING else int(text) for text in texts])
@@ -119,21 +171,37 @@ def column_of_texts(texts: Sequence[str]) -> Column:
     return frozen(_objects([text or None for text in texts]))
 
 
-def make_attributes(table: Mapping[str, Column], columns: SiteColumns, *, count: int, row: RowName) -> Attributes:
+def make_attributes(
+    table: Mapping[str, Column],
+    columns: SiteColumns,
+    *,
+    count: int,
+    row: RowName,
+    sites: NDArray[np.int64] | None = None,
+) -> Attributes:
     """Return what a file says of its places.
 
     Args:
         table: Its columns, but for the coordinates.
         columns: Which of them say what.
-        count: How many places there are.
+        count: How many rows there are.
         row: How a message calls a row.
+        sites: The rows that are sites, if not all are.
 
     Raises:
         InvalidInput: If a column is missing, an id is missing or used twice, or a label, split or date is none.
     """
     names = list(table)
     used = [find_column(name, names) for name in (columns.id, columns.label, columns.split, columns.date) if name]
-    ids = _ids(None if columns.id is None else table[columns.id], count, row)
+    positions = np.arange(count, dtype=np.int64) if sites is None else sites
+    if len(positions) < count:
+        all_rows = row
+
+        def row(nth: int) -> str:
+            return all_rows(int(positions[nth]))
+
+        table = {name: frozen(values[positions]) for name, values in table.items()}
+    ids = _ids(None if columns.id is None else table[columns.id], positions, row)
     return Attributes(
         ids=ids,
         groups=ids,
@@ -153,9 +221,9 @@ def _property(column: Column) -> Column:
     return frozen(_objects([None if text == "NaT" else text for text in texts]))
 
 
-def _ids(column: Column | None, count: int, row: RowName) -> NDArray[np.object_]:
+def _ids(column: Column | None, positions: NDArray[np.int64], row: RowName) -> NDArray[np.object_]:
     if column is None:
-        return frozen(_objects(list(map(str, range(count)))))
+        return frozen(_objects(list(map(str, positions.tolist()))))
     ids = _texts(column, "id", row)
     first: dict[str, int] = {}
     for nth, name in enumerate(ids.tolist()):
@@ -202,17 +270,26 @@ def _dates(column: Column, name: str, row: RowName) -> NDArray[np.datetime64]:
 
 def _moment(value: object, name: str, nth: int, row: RowName) -> datetime | None:
     """The time in UTC, without its zone, as NumPy wants it."""
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     try:
-        # A number could be a year, a day or seconds: it is no date.
-        time = datetime.fromisoformat(value.strip() if isinstance(value, str) else "")
+        time = datetime.fromisoformat(_day(value))
         return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
     except (ValueError, OverflowError) as error:
         raise InvalidInput(
             f"The date {name!r} in {row(nth)} is {value!r}.",
-            hint="Write it as `2017-04-01` or `2017-04-01T12:00:00Z`.",
+            hint="Write it as `2017-04-01`, `20170401`, `2017-04` or `2017-04-01T12:00:00Z`.",
         ) from error
+
+
+def _day(value: object) -> str:
+    """A date's text; a month is its first day. A number is one only as `20170401`: others may be years or seconds."""
+    if isinstance(value, str):
+        text = value.strip()
+        return f"{text}-01" if _MONTH.fullmatch(text) else text
+    if isinstance(value, int | float) and not isinstance(value, bool) and value in _COMPACT_DAY:
+        return str(int(value))
+    return ""
 
 
 def _objects(values: Sequence[object]) -> NDArray[np.object_]:

@@ -1,12 +1,8 @@
-"""Which patches an image's footprint contains or meets: geometry in longitude and latitude, for many patches at once.
+"""The patches that an image's footprint contains or meets: geometry in longitude and latitude, for many at once.
 
-Footprints are GeoJSON as the service states them; edges are taken for straight lines in longitude and latitude, and one
-that spans more than 180 and less than 360 degrees goes the other way round (see `earthengine.solarday`). An image
-without a footprint, or with one that is not finite, is everywhere.
-
-Law: a patch is contained if its four corners are inside one polygon and no corner of that polygon is in the patch's
-box; it is met if a corner or the middle is inside, or a corner of the polygon is in its box. For polygons wider than a
-patch that is exact, up to the bend of the patch's sides.
+Rule: a patch is contained if all of it is in what the footprint covers (see `geometry`), and met if some area of it is:
+exactly, up to the bend of the patch's sides. Edges are straight lines in longitude and latitude. An image without a
+footprint, or with one that is not finite, is everywhere.
 """
 
 from __future__ import annotations
@@ -16,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eezarr.geometry.footprints import footprint_polygons
 from eezarr.grid.crs import LON_LAT, projector
-from eezarr.samples.areas import inside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
+    from shapely import Geometry
 
     from eezarr.grid.crs import Points
     from eezarr.samples.gridding import PatchGrids
@@ -78,26 +75,22 @@ class PatchIndex:
 
     def found(self, footprint: Mapping[str, object] | None) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
         """Return the patches that an image meets, ascending, and for each whether it is `CONTAINED` or `MET`."""
-        polygons = [] if footprint is None else list(_polygons(footprint))
-        if not polygons or not all(np.isfinite(ring).all() for rings in polygons for ring in rings):
+        polygons = footprint_polygons(footprint)
+        if not polygons:
             every = np.arange(len(self.outlines), dtype=np.int64)
             return every, np.full(len(every), CONTAINED, dtype=np.int8)
-        parts = [part for rings in polygons for part in self._of_polygon(rings)]
-        none = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int8))
-        patches, levels = (np.concatenate(columns) for columns in zip(none, *parts, strict=True))
-        best = np.lexsort((-levels, patches))
-        unique, first = np.unique(patches[best], return_index=True)
-        return unique, levels[best][first]
-
-    def _of_polygon(self, rings: list[Points]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int8]]]:
-        corners = np.concatenate(rings)
+        corners = np.concatenate([ring for rings in polygons for ring in rings])
         (west, south), (east, north) = corners.min(axis=0), corners.max(axis=0)
-        for turn in (-360.0, 0.0, 360.0):
-            near = self._near(west - turn, south, east - turn, north)
-            for start in range(0, len(near), _AT_ONCE):
-                patches = near[start : start + _AT_ONCE]
-                levels = _levels(self.outlines[patches] + np.array([turn, 0.0]), rings, corners)
-                yield patches[levels > 0], levels[levels > 0]
+        none = np.zeros(0, dtype=np.int64)
+        reach = 180 + self.margin[0]
+        turns = [turn for turn in (-360.0, 0.0, 360.0) if west + turn < reach and east + turn > -reach]
+        near = np.unique(np.concatenate([none, *(self._near(west + by, south, east + by, north) for by in turns)]))
+        covered = _Covered.of(polygons, turns)
+        levels = [
+            covered.levels(self.outlines[near[first : first + _AT_ONCE]]) for first in range(0, len(near), _AT_ONCE)
+        ]
+        found = np.concatenate([np.zeros(0, dtype=np.int8), *levels])
+        return near[found > 0], found[found > 0]
 
     def _near(self, west: float, south: float, east: float, north: float) -> NDArray[np.int64]:
         """The patches whose middles are in the cells that a box, with the margin, touches."""
@@ -113,14 +106,38 @@ class PatchIndex:
         return np.concatenate(runs)
 
 
-def _levels(outlines: NDArray[np.float64], rings: list[Points], corners: Points) -> NDArray[np.int8]:
-    """What a polygon is to each patch: 0, `MET` or `CONTAINED`."""
-    within = inside(outlines.reshape(-1, 2), rings).reshape(-1, 5)
-    low, high = outlines.min(axis=1)[:, None], outlines.max(axis=1)[:, None]
-    holds = ((corners > low) & (corners < high)).all(axis=2).any(axis=1)
-    contained = within[:, :4].all(axis=1) & ~holds
-    met = within.any(axis=1) | holds
-    return np.where(contained, CONTAINED, np.where(met, MET, 0)).astype(np.int8)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Covered:
+    """What a footprint covers, in each of the turns in which patches may be."""
+
+    shape: Geometry
+    is_box: bool
+    """Whether it is a box, as those of global grids are: most patches need no geometry then."""
+
+    @classmethod
+    def of(cls, polygons: list[list[Points]], turns: list[float]) -> _Covered:
+        import shapely
+
+        from eezarr.geometry.shapes import shape_of
+
+        copies = [shape_of([[ring + np.array([by, 0.0]) for ring in rings] for rings in polygons]) for by in turns]
+        shape = shapely.union_all(copies) if len(copies) > 1 else copies[0]
+        shapely.prepare(shape)
+        return cls(shape=shape, is_box=bool(shape.equals(shapely.box(*shape.bounds))))
+
+    def levels(self, outlines: NDArray[np.float64]) -> NDArray[np.int8]:
+        """What it is to each patch: 0, `MET` or `CONTAINED`."""
+        import shapely
+
+        low, high = outlines.min(axis=1), outlines.max(axis=1)
+        west_south, east_north = np.array(self.shape.bounds[:2]), np.array(self.shape.bounds[2:])
+        met = ((low < east_north) & (high > west_south)).all(axis=1)
+        contained = met & ((low >= west_south) & (high <= east_north)).all(axis=1)
+        asked = np.flatnonzero(met & ~contained if self.is_box else met)
+        patches = shapely.polygons(outlines[asked, :4])
+        contained[asked] &= shapely.covers(self.shape, patches)
+        met[asked] = shapely.intersects(self.shape, patches) & ~shapely.touches(self.shape, patches)
+        return np.where(contained, CONTAINED, np.where(met, MET, 0)).astype(np.int8)
 
 
 def _outlines(grids: PatchGrids) -> NDArray[np.float64]:
@@ -134,40 +151,6 @@ def _outlines(grids: PatchGrids) -> NDArray[np.float64]:
     middle = (outlines[:, 4:, 0] + 180) % 360 - 180
     outlines[..., 0] = middle + (outlines[..., 0] - middle + 180) % 360 - 180
     return outlines
-
-
-def _polygons(geometry: Mapping[str, object]) -> Iterator[list[Points]]:
-    """Yield the polygons of a GeoJSON geometry, each as closed rings without jumps of longitude."""
-    kind, coordinates = geometry.get("type"), geometry.get("coordinates")
-    if kind == "GeometryCollection":
-        inner = geometry.get("geometries")
-        for part in inner if isinstance(inner, list) else []:
-            if isinstance(part, dict):
-                yield from _polygons(part)
-        return
-    found = {"LinearRing": [[coordinates]], "Polygon": [coordinates], "MultiPolygon": coordinates}.get(str(kind))
-    for rings in found if isinstance(found, list) else []:
-        made = [_ring(ring) for ring in rings if isinstance(ring, list) and len(ring) >= 3]
-        if made:
-            yield made
-
-
-def _ring(positions: list[object]) -> Points:
-    numbers = [[_number(axis) for axis in position[:2]] for position in positions if isinstance(position, list)]
-    ring = np.array(numbers, dtype=np.float64).reshape(-1, 2)
-    if len(ring) and (ring[0] != ring[-1]).any():
-        ring = np.concatenate([ring, ring[:1]])
-    if not np.isfinite(ring).all():
-        return ring
-    steps = np.diff(ring[:, 0])
-    turns = np.where((np.abs(steps) > 180) & (np.abs(steps) < 360), np.copysign(360.0, steps), 0.0)
-    ring[1:, 0] -= np.cumsum(turns)
-    return ring
-
-
-def _number(value: object) -> float:
-    """GeoJSON of unbounded images has texts such as `-Infinity`."""
-    return float(value) if isinstance(value, int | float) else float("inf")
 
 
 def _rows(lats: NDArray[np.float64]) -> NDArray[np.int64]:

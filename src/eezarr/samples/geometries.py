@@ -1,19 +1,32 @@
-"""Points and polygons as files state them, gathered into columns."""
+"""Points and polygons as files state them, gathered into columns.
+
+Rule: a site without geometry is left out (RFC 7946, 3.2); so is one that has no area among polygons, with a warning
+that names it. What a polygon covers is what `geometry` says: parts of one site add up.
+"""
 
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eezarr.errors import InvalidInput
+from eezarr.geometry.antimeridian import joined_parts, short_way
+from eezarr.geometry.polygons import Notes, covering, polygon_parts
+from eezarr.grid.region import full_turn
 from eezarr.samples.places import check_places
 from eezarr.samples.sites import PolygonTable, SiteTable, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
+    from eezarr.geometry.antimeridian import Rings
+    from eezarr.geometry.polygons import Part
     from eezarr.grid.crs import Points
     from eezarr.samples.columns import RowName
     from eezarr.samples.sites import Attributes
@@ -34,106 +47,108 @@ class GeometryBuilder:
         self._row = row
         self._count = 0
         self._points = array("d")
-        self._rings: list[Points] = []
-        self._polygon_starts = array("q", [0])
+        self._point_sites = array("q")
+        self._parts: list[Part] = []
+        self._notes = Notes()
 
     def add(self, geometry: object) -> None:
-        """Take a GeoJSON geometry.
+        """Take a GeoJSON geometry; the rings of polygons may be arrays.
 
         Raises:
-            InvalidInput: If it is missing, empty, neither a point nor an area, or not of the others' kind.
+            InvalidInput: If it is no geometry, its coordinates are no numbers, or it is not of the others' kind.
         """
         kind = geometry.get("type") if isinstance(geometry, dict) else None
-        coordinates = geometry.get("coordinates") if isinstance(geometry, dict) else None
         if kind == "Point":
-            self.add_point(coordinates)
-        elif kind == "Polygon":
-            self.add_area([coordinates])
-        elif kind == "MultiPolygon":
-            self.add_area(coordinates)
-        else:
-            what = "no geometry" if geometry is None else f"a geometry of type {kind!r}"
-            raise InvalidInput(f"There is {what} in {self.next_name}.", hint=_HINT)
+            assert isinstance(geometry, dict), "a kind is a mapping's"
+            self._add_point(geometry.get("coordinates"))
+        elif kind in {"Polygon", "MultiPolygon", "GeometryCollection"}:
+            self._check_alike(is_point=False)
+            self._parts += polygon_parts(geometry, self.next_name, self._notes, owner=self._count)
+        elif geometry is not None:
+            self._notes.skip(f"There is a geometry of type {kind!r} in {self.next_name}.", hint=_HINT)
+        self._count += 1
 
-    def add_point(self, position: object) -> None:
-        """Take a point: two numbers, or more, of which the first two count."""
+    def add_points(self, points: Points) -> None:
+        """Take many points, shape (n, 2)."""
+        self._check_alike(is_point=True)
+        self._points.frombytes(np.ascontiguousarray(points, dtype=np.float64).tobytes())
+        self._point_sites.extend(range(self._count, self._count + len(points)))
+        self._count += len(points)
+
+    def table(self, crs: str, attributes: Callable[[NDArray[np.int64]], Attributes]) -> SiteTable | PolygonTable:
+        """Return what was taken.
+
+        Args:
+            crs: The CRS of the coordinates.
+            attributes: Returns what is known of some sites, by their positions.
+
+        Raises:
+            InvalidInput: If nothing is left, or coordinates are missing or not on the Earth.
+        """
+        if self._point_sites:
+            self._notes.warn("The sites")
+            sites = np.array(self._point_sites, dtype=np.int64)
+            places = np.array(self._points, dtype=np.float64).reshape(-1, 2)
+            check_places(places, crs, lambda nth: self._row(int(sites[nth])))
+            x, y = (frozen(np.ascontiguousarray(places[:, axis])) for axis in (0, 1))
+            return SiteTable(crs=crs, x=x, y=y, attributes=attributes(sites))
+        sites, areas = self._areas(crs)
+        if not areas:
+            if self._notes.skipped:
+                raise self._notes.nothing_left("The file", hint=_HINT)
+            raise InvalidInput(f"There is no geometry in {self._row(0)}, nor in any other.", hint=_HINT)
+        self._notes.warn("The sites")
+        rings = [_turned(ring, is_hole=nth > 0) for area in areas for part in area for nth, ring in enumerate(part)]
+        return PolygonTable(
+            crs=crs,
+            corners=frozen(np.concatenate(rings)),
+            ring_starts=frozen(np.cumsum([0, *map(len, rings)], dtype=np.int64)),
+            polygon_starts=frozen(np.cumsum([0, *(sum(map(len, area)) for area in areas)], dtype=np.int64)),
+            attributes=attributes(sites),
+        )
+
+    def _areas(self, crs: str) -> tuple[NDArray[np.int64], list[list[Rings]]]:
+        """The sites that are left, and the polygons of each: valid, and none over another."""
+        from eezarr.geometry.shapes import apart
+
+        turn = full_turn(crs)
+        parts = self._parts
+        if turn is not None:
+            parts = [replace(part, rings=short_way(part.rings, turn)) for part in parts]
+        if parts:
+            corners = np.concatenate([ring for part in parts for ring in part.rings])
+            ends = np.cumsum([sum(map(len, part.rings)) for part in parts])
+            check_places(
+                corners,
+                crs,
+                lambda corner: parts[int(np.searchsorted(ends, corner, side="right"))].where,
+                kind="polygon",
+            )
+        sites: list[int] = []
+        areas: list[list[Rings]] = []
+        for site, own in groupby(covering(parts, self._notes), key=lambda part: part.owner):
+            rings = [part.rings for part in own]
+            sites.append(site)
+            areas.append(apart(rings if turn is None else joined_parts(rings, turn)) if len(rings) > 1 else rings)
+        return np.array(sites, dtype=np.int64), areas
+
+    def _add_point(self, position: object) -> None:
         self._check_alike(is_point=True)
         if not isinstance(position, list | tuple) or len(position) < 2 or not all(map(_is_number, position[:2])):
             raise InvalidInput(
                 f"The coordinates {position!r} in {self.next_name} are missing or no numbers.",
                 hint="Give two finite numbers, x before y.",
             )
-        self._points.extend(position[:2])
-        self._count += 1
-
-    def add_points(self, points: Points) -> None:
-        """Take many points, shape (n, 2)."""
-        self._check_alike(is_point=True)
-        self._points.extend(points.ravel().tolist())
-        self._count += len(points)
-
-    def add_area(self, polygons: object) -> None:
-        """Take one site's polygons, each a list of rings, the outer one first."""
-        self._check_alike(is_point=False)
-        before = len(self._rings)
-        for polygon in _items(polygons):
-            for nth, ring in enumerate(_items(polygon)):
-                self._rings.append(self._ring(ring, is_hole=nth > 0))
-        if len(self._rings) == before:
-            raise InvalidInput(f"The polygon in {self.next_name} is empty.", hint=_HINT)
-        self._polygon_starts.append(len(self._rings))
-        self._count += 1
-
-    def table(self, crs: str, attributes: Attributes) -> SiteTable | PolygonTable:
-        """Return what was taken.
-
-        Raises:
-            InvalidInput: If coordinates are missing or not on the Earth.
-        """
-        if not self._rings:
-            places = np.array(self._points, dtype=np.float64).reshape(-1, 2)
-            check_places(places, crs, self._row)
-            x, y = (frozen(np.ascontiguousarray(places[:, axis])) for axis in (0, 1))
-            return SiteTable(crs=crs, x=x, y=y, attributes=attributes)
-        corners = np.concatenate(self._rings)
-        ring_starts = np.cumsum([0, *map(len, self._rings)], dtype=np.int64)
-        starts = np.array(self._polygon_starts, dtype=np.int64)
-
-        def row(corner: int) -> str:
-            ring = int(np.searchsorted(ring_starts, corner, side="right")) - 1
-            return self._row(int(np.searchsorted(starts, ring, side="right")) - 1)
-
-        check_places(corners, crs, row, kind="polygon")
-        return PolygonTable(
-            crs=crs,
-            corners=frozen(corners),
-            ring_starts=frozen(ring_starts),
-            polygon_starts=frozen(starts),
-            attributes=attributes,
-        )
-
-    def _ring(self, ring: object, *, is_hole: bool) -> Points:
         try:
-            points = np.array(ring)
-        except ValueError:
-            points = np.empty(0, dtype=np.object_)
-        if points.ndim != 2 or points.dtype.kind not in "iuf" or points.shape[1] < 2 or not len(points):
+            self._points.extend(map(float, position[:2]))
+        except OverflowError as error:
             raise InvalidInput(
-                f"The polygon in {self.next_name} has positions that are missing or no numbers.",
-                hint="Positions are [x, y].",
-            )
-        points = points[:, :2].astype(np.float64)
-        if (points[0] != points[-1]).any():
-            points = np.concatenate([points, points[:1]])
-        area = _signed_area(points)
-        if area == 0:
-            raise InvalidInput(
-                f"The polygon in {self.next_name} has a ring without area.", hint="A ring needs at least three corners."
-            )
-        return points[::-1] if (area > 0) == is_hole else points
+                f"The coordinates in {self.next_name} are too large for numbers.", hint="Mend the file."
+            ) from error
+        self._point_sites.append(self._count)
 
     def _check_alike(self, *, is_point: bool) -> None:
-        if self._count and is_point == bool(self._rings):
+        if self._parts if is_point else self._point_sites:
             others = "polygons" if is_point else "points"
             raise InvalidInput(
                 f"There is a {'point' if is_point else 'polygon'} in {self.next_name}, after {others}.",
@@ -150,13 +165,8 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _items(value: object) -> Sequence[object]:
-    return value if isinstance(value, list | tuple) else ()
-
-
-def _signed_area(ring: Points) -> float:
-    """Twice the area; about the first corner, so that small rings far from the origin keep their digits."""
-    # Coordinates that are not finite are refused later, with all others that are not on the Earth.
-    with np.errstate(invalid="ignore", over="ignore"):
-        x, y = (ring - ring[0]).T
-        return float((x[:-1] * y[1:] - x[1:] * y[:-1]).sum())
+def _turned(ring: Points, *, is_hole: bool) -> Points:
+    """Outer rings counter-clockwise, holes clockwise; about the first corner, so that small rings keep their digits."""
+    x, y = (ring - ring[0]).T
+    is_left = float((x[:-1] * y[1:] - x[1:] * y[:-1]).sum()) > 0
+    return ring[::-1] if is_left == is_hole else ring

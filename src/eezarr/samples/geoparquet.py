@@ -15,17 +15,17 @@ from eezarr.grid.crs import LON_LAT, canonical_crs, parse_crs
 from eezarr.samples.columns import column_of, coordinate_names, make_attributes
 from eezarr.samples.geometries import GeometryBuilder
 from eezarr.samples.sites import frozen
-from eezarr.samples.wkb import NotWkb, points_of_wkb, read_wkb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     import pyarrow as pa
+    from numpy.typing import NDArray
     from pyarrow.parquet import ParquetFile
 
     from eezarr.samples.columns import SiteColumns
-    from eezarr.samples.sites import Column, PolygonTable, SiteTable
+    from eezarr.samples.sites import Attributes, Column, PolygonTable, SiteTable
 
 __all__ = ["read_geoparquet"]
 
@@ -73,7 +73,11 @@ def _read(file: ParquetFile, columns: SiteColumns, sites_crs: str | None) -> Sit
         for values in _batches(file, geometry):
             _add_geometries(shapes, values.to_pylist())
     table = {name: _column(file, name) for name in names if name not in used}
-    return shapes.table(crs, make_attributes(table, columns, count=count, row=_row))
+
+    def attributes(sites: NDArray[np.int64]) -> Attributes:
+        return make_attributes(table, columns, sites=sites, count=count, row=_row)
+
+    return shapes.table(crs, attributes)
 
 
 def _described(file: ParquetFile) -> tuple[str, list[str], object] | None:
@@ -113,19 +117,21 @@ def _crs(declared: object, sites_crs: str | None) -> str:
     return LON_LAT if is_lon_lat else canonical_crs(text)
 
 
-def _add_geometries(shapes: GeometryBuilder, values: list[bytes | None]) -> None:
-    points = points_of_wkb(values)
+def _add_geometries(builder: GeometryBuilder, values: list[bytes | None]) -> None:
+    from eezarr.geometry.binary import geojson_of_shapes, points_of_shapes, shapes_of_wkb
+
+    shapes, bad = shapes_of_wkb(values)
+    points = points_of_shapes(shapes) if bad is None else None
     if points is not None:
-        shapes.add_points(points)
+        builder.add_points(points)
         return
-    for value in values:
-        try:
-            shapes.add(None if value is None else read_wkb(value))
-        except NotWkb as error:
+    for nth, geometry in enumerate(geojson_of_shapes(shapes)):
+        if nth == bad:
             raise InvalidInput(
-                f"The geometry in {shapes.next_name} is no point or polygon: {error}.",
-                hint="Give Points, or Polygons and MultiPolygons.",
-            ) from error
+                f"The geometry in {builder.next_name} is no point or polygon, or is damaged.",
+                hint="Give Points, or Polygons and MultiPolygons, as WKB.",
+            )
+        builder.add(geometry)
 
 
 def _batches(file: ParquetFile, name: str) -> Iterator[pa.Array]:

@@ -8,7 +8,6 @@ import numpy as np
 
 from eezarr.errors import InvalidInput
 from eezarr.grid.crs import LON_LAT, parse_crs, projector
-from eezarr.samples.areas import inside
 from eezarr.samples.gridding import utm_zones
 
 if TYPE_CHECKING:
@@ -32,6 +31,8 @@ def lattice_points(polygons: PolygonTable, nth: int, spacing_m: float) -> Points
     Raises:
         InvalidInput: If the polygon is beyond UTM, or would hold millions of points.
     """
+    from eezarr.geometry.shapes import holds
+
     rings, crs = polygons.rings(nth), polygons.crs
     corners = np.concatenate(rings)
     middle = (corners.min(axis=0) + corners.max(axis=0))[None] / 2
@@ -51,7 +52,7 @@ def lattice_points(polygons: PolygonTable, nth: int, spacing_m: float) -> Points
     places = projector(zone, crs)(points)
     if parse_crs(crs).is_geographic:
         places[:, 0] += 360 * np.round((middle[0, 0] - places[:, 0]) / 360)
-    return places[inside(places, rings)]
+    return places[holds(polygons.shape(nth), places)]
 
 
 def _box(rings: list[Points], crs: str, zone: str) -> tuple[Points, Points]:

@@ -17,7 +17,8 @@ __all__ = ["SUFFIXES", "read_sites"]
 
 _GEOJSON = (".geojson", ".json", ".geojsonl", ".geojsons", ".ndjson", ".jsonl")
 _PARQUET = (".parquet", ".geoparquet")
-SUFFIXES = (".csv", *_GEOJSON, *_PARQUET)
+_DELIMITED = (".csv", ".tsv", ".tab", ".txt")
+SUFFIXES = (".csv", *_GEOJSON, *_PARQUET, ".tsv", ".tab", ".txt")
 """What the files that can be read are called."""
 
 
@@ -26,9 +27,10 @@ def read_sites(
 ) -> SiteTable | PolygonTable:
     """Return the sites of a CSV, GeoJSON or GeoParquet file, in its order.
 
-    CSV has a header and columns of coordinates. GeoJSON is a FeatureCollection, or Features one after another (one a
-    line, or as RFC 8142 has it), of Points, or of Polygons and MultiPolygons. GeoParquet holds the same as WKB; Parquet
-    without geometries is read as CSV is.
+    CSV (or with semicolons, tabs or bars) has a header, and columns of coordinates or one of geometries: GeoJSON, as in
+    the service's own exports of tables, or WKT. GeoJSON is a FeatureCollection, a list of Features, or Features one
+    after another (one a line, or as RFC 8142 has it), of Points, or of Polygons and MultiPolygons. GeoParquet holds the
+    same as WKB; Parquet without geometries is read as CSV is.
 
     Args:
         path: The file; its suffix says what it is.
@@ -53,7 +55,7 @@ def read_sites(
             from eezarr.samples.geoparquet import read_geoparquet
 
             return read_geoparquet(place, named, sites_crs)
-        if suffix == ".csv":
+        if suffix in _DELIMITED:
             with place.open(encoding="utf-8-sig", newline="") as lines:
                 return read_delimited(lines, named, sites_crs)
         return read_geojson(place.read_text(encoding="utf-8-sig"), named, sites_crs)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
+    from shapely import Geometry
 
     from eezarr.grid.crs import Points
 
@@ -210,7 +211,8 @@ class SiteTable:
 class PolygonTable:
     """Areas to draw sites in: the corners of all polygons in one array.
 
-    Rings are closed. Outer rings run counter-clockwise and holes clockwise, so that areas add up.
+    Rings are closed. Outer rings run counter-clockwise and holes clockwise, so that areas add up; holes come after
+    their ring. Polygons are valid, and the parts of one are apart.
     """
 
     crs: str
@@ -231,6 +233,18 @@ class PolygonTable:
         first, last = self.polygon_starts[nth : nth + 2]
         cuts = self.ring_starts[first : last + 1]
         return [self.corners[start:end] for start, end in pairwise(cuts.tolist())]
+
+    def shape(self, nth: int) -> Geometry:
+        """Return one polygon as shapely has it; it may have several parts."""
+        from eezarr.geometry.shapes import shape_of
+
+        parts: list[list[Points]] = []
+        for ring in self.rings(nth):
+            x, y = (ring - ring[0]).T
+            if (x[:-1] * y[1:] - x[1:] * y[:-1]).sum() > 0:
+                parts.append([])
+            parts[-1].append(ring)
+        return shape_of(parts)
 
 
 def plain(value: object) -> Json:

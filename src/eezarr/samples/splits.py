@@ -21,7 +21,7 @@ import numpy as np
 
 from eezarr.errors import InvalidInput
 from eezarr.grid.crs import LON_LAT, projector
-from eezarr.samples.areas import EQUAL_AREA
+from eezarr.samples.plane import EQUAL_AREA
 from eezarr.samples.sites import frozen
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from eezarr.errors import InvalidInput
-from eezarr.samples.areas import inside, plane_of, ring_area
 from eezarr.samples.lattices import lattice_points
+from eezarr.samples.plane import plane_of, ring_area
 from eezarr.samples.sites import SiteTable, frozen, plain
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _FIRST_DRAW, _MAX_DRAW, _MAX_DRAWS = 64, 2**18, 2**26
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RandomPoints:
-    """Points uniform over a polygon's ground, as `samples.areas` has it."""
+    """Points uniform over a polygon's ground, as `samples.plane` has it."""
 
     per_polygon: int
     """How many in each polygon."""
@@ -73,7 +73,7 @@ Strategy: TypeAlias = RandomPoints | StratifiedPoints | GridPoints | Centroid
 
 
 def draw_sites(polygons: PolygonTable, strategy: Strategy) -> SiteTable:
-    """Return the sites that a strategy puts in polygons, polygon by polygon; all lie inside, by the even-odd rule.
+    """Return the sites that a strategy puts in polygons, polygon by polygon; all lie inside.
 
     Raises:
         InvalidInput: If a count or spacing is not positive, a polygon has no class, or is too thin to draw in, or no
@@ -89,7 +89,7 @@ def draw_sites(polygons: PolygonTable, strategy: Strategy) -> SiteTable:
             _positive(spacing, "spacing_m")
             return _sites(polygons, [lattice_points(polygons, nth, spacing) for nth in range(len(polygons))])
         case Centroid():
-            return _sites(polygons, [_middle(polygons.rings(nth)) for nth in range(len(polygons))])
+            return _sites(polygons, [_middle(polygons, nth) for nth in range(len(polygons))])
 
 
 def _sites(polygons: PolygonTable, drawn: list[Points]) -> SiteTable:
@@ -130,8 +130,10 @@ def _random_points(polygons: PolygonTable, nth: int, count: int, generator: np.r
     Draws are taken three by three, whatever the size of a batch, so that a polygon's first points are the same however
     many are wanted.
     """
-    rings, plane = polygons.rings(nth), plane_of(polygons.crs)
-    corners = plane.of(np.concatenate(rings))
+    from eezarr.geometry.shapes import holds
+
+    shape, plane = polygons.shape(nth), plane_of(polygons.crs)
+    corners = plane.of(np.concatenate(polygons.rings(nth)))
     low, high = corners.min(axis=0), corners.max(axis=0)
     most = 1.0 if plane.is_geographic else _most_dense(plane.density, low, high)
     kept: list[Points] = []
@@ -146,7 +148,7 @@ def _random_points(polygons: PolygonTable, nth: int, count: int, generator: np.r
         chance = generator.random((size, 3))
         spots = low + (high - low) * chance[:, :2]
         places = plane.back(spots)
-        good = inside(places, rings)
+        good = holds(shape, places)
         if not plane.is_geographic:
             good[good] = chance[good, 2] * most < plane.density(spots[good])
         kept.append(places[good])
@@ -191,9 +193,12 @@ def _area(polygons: PolygonTable, nth: int) -> float:
     return flat * float(plane.density(middle)[0])
 
 
-def _middle(rings: list[Points]) -> Points:
+def _middle(polygons: PolygonTable, nth: int) -> Points:
+    from eezarr.geometry.shapes import holds
+
+    rings, shape = polygons.rings(nth), polygons.shape(nth)
     centroid = _centroid(rings)
-    if inside(centroid, rings)[0]:
+    if holds(shape, centroid)[0]:
         return centroid
     corners = np.concatenate(rings)
     levels = np.unique(corners[:, 1])
@@ -204,7 +209,7 @@ def _middle(rings: list[Points]) -> Points:
             widths = crossings[1::2] - crossings[: len(crossings) // 2 * 2 : 2]
             widest = 2 * int(np.argmax(widths))
             middle = np.array([[(crossings[widest] + crossings[widest + 1]) / 2, row]])
-            if inside(middle, rings)[0]:
+            if holds(shape, middle)[0]:
                 return middle
     raise InvalidInput("A polygon is so thin that no number is inside it.", hint="Leave it out, or buffer it.")
 

@@ -1,7 +1,4 @@
-"""Ground area, and what is inside an area: the arithmetic of drawing sites.
-
-Law: a point is inside by the even-odd rule, and edges belong to their left and lower side, so that of two polygons
-that share an edge exactly one has a point on it.
+"""Ground area: the plane in which sites are drawn.
 
 Equal area: in a geographic CRS, x is the longitude and y the northing of EASE-Grid 2.0 (EPSG:6933), a cylindrical
 equal-area projection of the ellipsoid: equal boxes there are equal ground. In a projected CRS it is that CRS's own
@@ -23,13 +20,10 @@ if TYPE_CHECKING:
 
     from eezarr.grid.crs import Points
 
-__all__ = ["EQUAL_AREA", "Plane", "inside", "plane_of", "ring_area"]
+__all__ = ["EQUAL_AREA", "Plane", "plane_of", "ring_area"]
 
 EQUAL_AREA = "EPSG:6933"
 """EASE-Grid 2.0, global, in metres. Source: https://nsidc.org/data/user-resources/help-center/guide-ease-grids"""
-
-_MAX_PAIRS = 2**21
-"""Points times edges at a time: some tens of megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +60,6 @@ def ring_area(ring: Points) -> float:
     """Return the signed area of a closed ring in its plane; counter-clockwise is positive."""
     x, y = (ring - ring[0]).T
     return float((x[:-1] * y[1:] - x[1:] * y[:-1]).sum() / 2)
-
-
-def inside(points: Points, rings: list[Points]) -> NDArray[np.bool_]:
-    """Return whether each point is inside closed rings, by the even-odd rule. Memory is bounded; time is n x edges."""
-    starts = np.concatenate([ring[:-1] for ring in rings])
-    ends = np.concatenate([ring[1:] for ring in rings])
-    step = max(1, _MAX_PAIRS // len(starts))
-    odd = [_is_odd(points[first : first + step], starts, ends) for first in range(0, len(points), step)]
-    return np.concatenate(odd) if odd else np.zeros(0, dtype=np.bool_)
-
-
-def _is_odd(points: Points, starts: Points, ends: Points) -> NDArray[np.bool_]:
-    x, y = points[:, :1], points[:, 1:]
-    spans = (starts[:, 1] > y) != (ends[:, 1] > y)
-    # Each edge is computed from its lower end, so that two polygons that share it round alike.
-    low = np.where((starts[:, 1] <= ends[:, 1])[:, None], starts, ends)
-    along = np.where((starts[:, 1] <= ends[:, 1])[:, None], ends, starts) - low
-    rise = np.where(along[:, 1] == 0, 1.0, along[:, 1])
-    crossing = low[:, 0] + (y - low[:, 1]) / rise * along[:, 0]
-    return np.asarray((spans & (x < crossing)).sum(axis=1) % 2 == 1, dtype=np.bool_)
 
 
 def _northings(latitudes: NDArray[np.float64]) -> NDArray[np.float64]:
