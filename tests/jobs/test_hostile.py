@@ -97,3 +97,66 @@ def test_a_band_that_would_write_backwards_is_printed_by_its_escapes(eezarr, emu
     ended = eezarr("plan", "job.toml", "--api-url", emulator.url)
     assert "\u202e" not in ended.err + ended.out
     assert r"ndvi\u202egnp" in ended.err + ended.out
+
+
+@pytest.mark.parametrize("names", [["ndvi", "NDVI"], ["ndvi", "aux"], ["ndvi", "a:b"], ["ndvi", "B1."]])
+@pytest.mark.parametrize("command", ["plan", "fetch"])
+def test_band_names_that_some_file_system_would_lose_are_refused_before_a_pixel(
+    eezarr, emulator, job, tmp_path, names, command
+):
+    ndvi = json.loads((CONFIGS / "ndvi.json").read_text(encoding="utf-8"))
+    renamed = ndvi["values"]["0"]["functionInvocationValue"]["arguments"]
+    arguments = {"input": {"functionInvocationValue": {"functionName": "Image.addBands", "arguments": {}}}}
+    both = arguments["input"]["functionInvocationValue"]["arguments"]
+    both["dstImg"] = both["srcImg"] = renamed["input"]
+    ndvi["values"]["0"]["functionInvocationValue"]["arguments"] = arguments | {"names": {"constantValue": names}}
+    (tmp_path / "both.json").write_text(json.dumps(ndvi), encoding="utf-8")
+    job(image='expression = "both.json"', grid=DEGREES)
+    ended = eezarr(command, "job.toml", "--api-url", emulator.url)
+    assert ended.code == 2, ended.err
+    assert names[1] in one_line(ended)
+    assert "Rename the band" in one_line(ended)
+    assert emulator.stats().pixel_requests <= 1  # one pixel tells the types
+    assert not (tmp_path / "out.zarr").exists()
+
+
+def test_a_job_of_more_pixels_than_anyone_means_is_refused_with_its_numbers(eezarr, emulator, job):
+    grid = 'crs = "EPSG:32610"\nresolution = 0.0001\nregion = [-122.2, 37.4, -122.1, 37.5]'
+    job(grid=grid)
+    for command in ("plan", "fetch"):
+        ended = eezarr(command, "job.toml", "--api-url", emulator.url)
+        assert ended.code == 2
+        line = one_line(ended)
+        for part in ("tiles", "TB", "pixels", "max_pixels"):
+            assert part in line
+    job(grid=grid.replace("0.0001", "1"), rest="[fetch]\nmax_pixels = 1000000")
+    assert "max_pixels is 1e+06" in one_line(eezarr("plan", "job.toml", "--api-url", emulator.url))
+    job(grid=grid.replace("0.0001", "1"))
+    assert eezarr("plan", "job.toml", "--api-url", emulator.url).code == 0
+    assert emulator.stats().pixel_requests <= 1  # one pixel tells the types
+
+
+@pytest.mark.parametrize("name", ["m.tif", "m.TIFF", "a/m.nc", "m.zip", "m.jp2", "m.png", "s3://bucket/m.tif", "m.nc/"])
+def test_an_output_that_is_named_as_a_file_is_refused(eezarr, job, tmp_path, name):
+    job(grid=CROP, output=name)
+    assert "eezarr convert" in one_line(eezarr("fetch", "job.toml"))
+    job(grid=CROP)
+    ended = eezarr("fetch", "job.toml", "--output", name)
+    assert ended.code == 2
+    assert "eezarr convert" in one_line(ended)
+    assert {path.name for path in tmp_path.iterdir()} == {"job.toml"}
+
+
+def test_a_planet_that_is_not_the_earth_is_refused_in_a_line(eezarr, emulator, job):
+    job(grid='crs = "IAU:49900"\nscale = 10\nregion = [0, 0, 1, 1]')
+    ended = eezarr("plan", "job.toml", "--api-url", emulator.url)
+    assert ended.code == 2
+    assert "IAU:49900" in one_line(ended)
+
+
+def test_a_crs_is_a_number_or_the_regions_zone(eezarr, emulator, job):
+    for crs in ("32610", '"32610"', '"utm"'):
+        job(grid=f"crs = {crs}\nscale = 10\nregion = [-122.2, 37.4, -122.15, 37.45]")
+        ended = eezarr("plan", "job.toml", "--api-url", emulator.url, "--json")
+        assert ended.code == 0, ended.err
+        assert ended.summary["grid"]["crsCode"] == "EPSG:32610"

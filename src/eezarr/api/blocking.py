@@ -8,6 +8,7 @@ from eezarr.api.jobs import load_job, resolve_job, run_job
 from eezarr.api.loops import run_to_end
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from eezarr.api.jobs import JobPlan
@@ -20,7 +21,7 @@ __all__ = ["fetch", "plan_job"]
 
 
 def fetch(
-    job: Job | Path | str,
+    job: Job | Mapping[str, object] | Path | str,
     *,
     credentials: Credentials | Path | str | None = None,
     overwrite: bool = False,
@@ -30,7 +31,7 @@ def fetch(
     """Run a job, or resume it; see `run_job`.
 
     Args:
-        job: A job, or the path of a job file.
+        job: A job, its sections and keys in a mapping, or the path of a job file.
         credentials: A google-auth object, the path of a key file, `anonymous`, or None to search.
         overwrite: Whether to delete another Zarr group that is at the output.
         repair: Whether to read stored tiles first, and fetch those again that are not what was stored.
@@ -45,7 +46,9 @@ def fetch(
     )
 
 
-def plan_job(job: Job | Path | str, *, credentials: Credentials | Path | str | None = None) -> JobPlan:
+def plan_job(
+    job: Job | Mapping[str, object] | Path | str, *, credentials: Credentials | Path | str | None = None
+) -> JobPlan:
     """Return what a job would ask for; see `resolve_job`.
 
     Raises:

@@ -15,7 +15,7 @@ from eezarr.api.samplefetching import SampleFetcher
 from eezarr.api.sampling import resolve_sites
 from eezarr.api.series import cube_bands
 from eezarr.api.service import Service
-from eezarr.config import SampleStoreOptions, StoreOptions
+from eezarr.config import SampleStoreOptions, StoreOptions, output_name
 from eezarr.earthengine import Image
 from eezarr.earthengine.series import ImageCollection
 from eezarr.engine import ThreadedKeeper
@@ -136,6 +136,7 @@ class Client(Service):
             Incomplete: If tiles could not be had; its report names each.
             EezarrError: If the job had to stop; what is stored stays, and the same call resumes.
         """
+        output = output_name(output)
         subject, bands = await self._described(image, grid, mask)
         plan = plan_for(
             subject,
@@ -235,6 +236,7 @@ class Client(Service):
             Incomplete: If samples could not be had; its report names each.
             EezarrError: If the job had to stop; what is stored stays, and the same call resumes.
         """
+        output = output_name(output)
         resolved = await resolve_sites(
             self,
             image,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -15,7 +14,8 @@ from eezarr.earthengine.exporting import AssetExport, CloudStorage, Drive, Expor
 from eezarr.grid import Shape2D
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from eezarr.config import ExportOptions
     from eezarr.earthengine.auth import Credentials
@@ -25,7 +25,7 @@ __all__ = ["export", "resolve_export", "run_export"]
 
 
 def export(
-    job: ExportJob | Path | str,
+    job: ExportJob | Mapping[str, object] | Path | str,
     *,
     credentials: Credentials | Path | str | None = None,
     request_id: str | None = None,
@@ -37,8 +37,9 @@ def export(
     Raises:
         EezarrError: If it cannot be started, or did not succeed.
     """
-    checked = job if isinstance(job, ExportJob) else ExportJob.load(Path(job))
-    work = run_export(checked, credentials=credentials, request_id=request_id, is_waiting=is_waiting, on_look=on_look)
+    work = run_export(
+        ExportJob.of(job), credentials=credentials, request_id=request_id, is_waiting=is_waiting, on_look=on_look
+    )
     return run_to_end(work)
 
 
@@ -63,6 +64,7 @@ async def run_export(
         InvalidInput: If the job cannot be.
         EezarrError: If it cannot be started, or did not succeed.
     """
+    job = ExportJob.of(job)
     async with Client(project=job.project, credentials=credentials, options=job.fetch) as client:
         request = await resolve_export(job, client, request_id=request_id)
         operation = await client.export_image(request)

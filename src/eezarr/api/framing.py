@@ -14,6 +14,7 @@ from eezarr.grid.region import rings_of
 if TYPE_CHECKING:
     from eezarr.api.service import Service
     from eezarr.earthengine.image import ImageLike
+    from eezarr.grid import CrsLike
     from eezarr.grid.region import Region
 
 __all__ = ["frame_corner", "frame_image", "frame_region", "lon_lat_box"]
@@ -21,7 +22,7 @@ __all__ = ["frame_corner", "frame_image", "frame_region", "lon_lat_box"]
 _LON_LAT = "EPSG:4326"
 
 
-def frame_corner(corner: tuple[float, float], *, crs: str, scale: float, size: tuple[int, int]) -> PixelGrid:
+def frame_corner(corner: tuple[float, float], *, crs: CrsLike, scale: float, size: tuple[int, int]) -> PixelGrid:
     """Return the grid of so many pixels down and right from a corner, as the guide's computation has it.
 
     Args:
@@ -38,7 +39,7 @@ def frame_corner(corner: tuple[float, float], *, crs: str, scale: float, size: t
 
 
 def frame_region(
-    region: Region, *, crs: str = _LON_LAT, size: int | None = None, scale: float | None = None
+    region: Region, *, crs: CrsLike = _LON_LAT, size: int | None = None, scale: float | None = None
 ) -> PixelGrid:
     """Return the grid of a region's box: of a size along its longer side, or at a scale on the CRS's lattice.
 
@@ -61,7 +62,12 @@ def frame_region(
 
 
 async def frame_image(
-    service: Service, image: ImageLike, *, crs: str | None = None, size: int | None = None, scale: float | None = None
+    service: Service,
+    image: ImageLike,
+    *,
+    crs: CrsLike | None = None,
+    size: int | None = None,
+    scale: float | None = None,
 ) -> PixelGrid:
     """Return the grid of a whole asset, as its first band has it.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eezarr.api.client import Client
@@ -12,6 +11,9 @@ from eezarr.config import Job
 from eezarr.threads import exhaustion
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from eezarr.config import FetchOptions
     from eezarr.earthengine.auth import Credentials
     from eezarr.earthengine.source import Subject
@@ -49,13 +51,13 @@ class JobPlan:
     estimate: Estimate
 
 
-def load_job(job: Job | Path | str) -> Job:
-    """Return the job itself, or the job of a file.
+def load_job(job: Job | Mapping[str, object] | Path | str) -> Job:
+    """Return the job itself, or that of a mapping or a file.
 
     Raises:
         InvalidInput: If the file makes no job.
     """
-    return job if isinstance(job, Job) else Job.load(Path(job))
+    return Job.of(job)
 
 
 async def resolve_job(job: Job, *, credentials: Credentials | Path | str | None = None) -> JobPlan:
@@ -64,6 +66,7 @@ async def resolve_job(job: Job, *, credentials: Credentials | Path | str | None 
     Raises:
         EezarrError: If the job cannot be, or the service refuses what it names.
     """
+    job = load_job(job)
     async with Client(project=job.project, credentials=credentials, options=job.fetch) as client:
         resolved = await resolve(job, client, is_probing=False)
     plan = resolved.plan
@@ -90,6 +93,7 @@ async def run_job(
         Incomplete: If tiles could not be had; its report names each.
         EezarrError: If the job had to stop; what is stored stays, and the same job resumes.
     """
+    job = load_job(job)
     async with Client(project=job.project, credentials=credentials, options=job.fetch, observe=observe) as client:
         resolved = await resolve(job, client, is_probing=True)
         with exhaustion():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eezarr.errors import InvalidInput
-from eezarr.grid import Shape2D
+from eezarr.grid import Shape2D, crs_text, is_utm
 from eezarr.grid.crs import pixel_size
 from eezarr.samples import (
     UTM,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from eezarr.config import PolygonOptions, SampleOptions, SamplesJob, SplitOptions
+    from eezarr.grid import CrsLike
     from eezarr.samples import PatchGrids, SiteTable, Splits, Strategy
 
 __all__ = ["Patches", "PlacedSites", "patches_of", "place_sites", "sites_of"]
@@ -42,7 +43,7 @@ class Patches:
 
     size: Shape2D
     """Pixels."""
-    crs: str = UTM
+    crs: CrsLike = UTM
     """One for all, or `utm`: each site's own zone."""
     resolution: float | None = None
     """CRS units per pixel. Exactly one of resolution and scale."""
@@ -59,6 +60,7 @@ class Patches:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "crs", crs_text(self.crs))
         if (self.resolution is None) == (self.scale is None):
             raise InvalidInput("Patches need exactly one of resolution and scale.", hint="Give one of them.")
 
@@ -68,7 +70,7 @@ class Patches:
         if self.scale is None:
             assert self.resolution is not None, "checked above"
             return self.resolution
-        return self.scale if self.crs.lower() == UTM else pixel_size(self.scale, self.crs)
+        return self.scale if is_utm(self.crs) else pixel_size(self.scale, self.crs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -23,6 +23,7 @@ from eezarr.grid import Coverage, PixelGrid, Shape2D, crop_native
 from eezarr.grid.region import read_region
 from eezarr.plan import NO_MASKING, Budget, LayoutRequest, Masking, RequestLimits, make_masking, make_plan
 from eezarr.store import recorded_tiling
+from eezarr.store.layout import check_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -205,8 +206,24 @@ def plan_for(
         is_clipped=is_clipped,
     )
     plan = make(tile=None if fetch.tile == "auto" else Shape2D(*fetch.tile))
+    _check_size(plan, fetch)
+    if output is not None:
+        check_names(plan)
     recorded = recorded_tiling(output) if output is not None else None
     return plan if recorded is None or recorded[0] != plan.lineage else make(recorded=recorded[1])
+
+
+def _check_size(plan: Plan, fetch: FetchOptions) -> None:
+    """Refuse a job that is larger than anyone means to fetch, such as one of a resolution in the wrong unit."""
+    pixels = plan.grid.shape.size * plan.step_count
+    if pixels > fetch.max_pixels:
+        pixel_bytes = pixels * sum(band.itemsize for band in plan.bands)
+        raise InvalidInput(
+            f"The job has {plan.grid.height} rows x {plan.grid.width} columns"
+            f"{f' x {plan.step_count} time steps' if plan.steps is not None else ''}, {pixels:.3g} pixels a band: "
+            f"{plan.tile_count:.3g} tiles of {pixel_bytes / 1e12:.3g} TB, and max_pixels is {fetch.max_pixels:.3g}.",
+            hint="Check resolution, which is in units of the CRS, and region; or raise max_pixels in [fetch].",
+        )
 
 
 def _most_steps(cube: Cube, bands: tuple[Band, ...], masking: Masking, fetch: FetchOptions) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +20,9 @@ from eezarr.plan import accounted_bytes
 from eezarr.threads import exhaustion
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from eezarr.earthengine.auth import Credentials
     from eezarr.earthengine.sampling import SampledImages
     from eezarr.events import Observer
@@ -41,17 +43,17 @@ class SamplesJobPlan:
     estimate: Estimate
 
 
-def load_samples_job(job: SamplesJob | Path | str) -> SamplesJob:
-    """Return the job itself, or the job of a file.
+def load_samples_job(job: SamplesJob | Mapping[str, object] | Path | str) -> SamplesJob:
+    """Return the job itself, or that of a mapping or a file.
 
     Raises:
         InvalidInput: If the file makes no job.
     """
-    return job if isinstance(job, SamplesJob) else SamplesJob.load(Path(job))
+    return SamplesJob.of(job)
 
 
 def fetch_samples(
-    job: SamplesJob | Path | str,
+    job: SamplesJob | Mapping[str, object] | Path | str,
     *,
     credentials: Credentials | Path | str | None = None,
     overwrite: bool = False,
@@ -61,7 +63,7 @@ def fetch_samples(
     """Run a job of samples, or resume it; see `run_samples_job`.
 
     Args:
-        job: A job, or the path of a job file.
+        job: A job, its sections and keys in a mapping, or the path of a job file.
         credentials: A google-auth object, the path of a key file, `anonymous`, or None to search.
         overwrite: Whether to delete another Zarr group that is at the output.
         repair: Whether to read stored samples first, and fetch those again that are not what was stored.
@@ -94,6 +96,7 @@ async def run_samples_job(
         Incomplete: If samples could not be had; its report names each.
         EezarrError: If the job had to stop; what is stored stays, and the same job resumes.
     """
+    job = load_samples_job(job)
     async with Client(project=job.project, credentials=credentials, options=job.fetch, observe=observe) as client:
         resolved = await resolve_samples(job, client, is_probing=True)
         with exhaustion():
@@ -103,7 +106,7 @@ async def run_samples_job(
 
 
 def plan_samples_job(
-    job: SamplesJob | Path | str, *, credentials: Credentials | Path | str | None = None
+    job: SamplesJob | Mapping[str, object] | Path | str, *, credentials: Credentials | Path | str | None = None
 ) -> SamplesJobPlan:
     """Return what a job of samples would ask for; asks for metadata only.
 

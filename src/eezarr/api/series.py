@@ -8,11 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from eezarr.api.describing import DescribedImage, typed_bands
 from eezarr.earthengine import Image
 from eezarr.earthengine.packing import step_bytes
 from eezarr.earthengine.payload import MAX_REQUEST_BYTES
 from eezarr.errors import InvalidInput
+from eezarr.grid import parse_crs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +37,8 @@ _ROOM_BYTES = 64 << 10
 """Of a request: its grid, its format, a workload tag."""
 
 _ON_LATTICE_PX = 1e-6
-"""How far two grids' pixels may lie apart and still be the same pixels."""
+"""How far apart the corners of two grids' pixels may lie, and be the same pixels: 1/120 of a degree and 0.0083333333
+are one size where a grid is small."""
 
 
 def series_of(options: CollectionOptions) -> ImageCollection:
@@ -129,10 +133,12 @@ def require_one_lattice(images: Sequence[AssetInfo], band: str, *, is_cropped: b
 
 
 def _is_same_lattice(one: PixelGrid, other: PixelGrid, *, is_cropped: bool) -> bool:
-    a, b = one.transform, other.transform
-    if one.crs != other.crs or (a.a, a.b, a.d, a.e) != (b.a, b.b, b.d, b.e):
+    if one.crs != other.crs and parse_crs(one.crs) != parse_crs(other.crs):
         return False
-    col, row = ~a @ (b.c, b.f)
-    if max(abs(col - round(col)), abs(row - round(row))) > _ON_LATTICE_PX:
+    height, width = other.height, other.width
+    corners = np.array([(0, 0), (width, 0), (0, height), (width, height)], dtype=np.float64)
+    found = one.to_pixels(other.to_crs(corners))
+    first = np.round(found[0])
+    if not (np.abs(found - corners - first) <= _ON_LATTICE_PX).all():
         return False
-    return is_cropped or (round(col) == round(row) == 0 and one.shape == other.shape)
+    return is_cropped or (not first.any() and one.shape == other.shape)

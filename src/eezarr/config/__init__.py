@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from eezarr.config.jobs import ExportJob, Job, PixelJob
     from eezarr.config.kinds import load_any_job
     from eezarr.config.mask import MaskOptions
+    from eezarr.config.output import output_name
     from eezarr.config.samples import LabelImageOptions, PolygonOptions, SampleOptions, SamplesJob, SplitOptions
     from eezarr.config.schema import json_schema
     from eezarr.config.store import SampleStoreOptions, StoreOptions
@@ -35,6 +36,7 @@ _HOMES = {
     "jobs": ("ExportJob", "Job", "PixelJob"),
     "kinds": ("load_any_job",),
     "mask": ("MaskOptions",),
+    "output": ("output_name",),
     "samples": ("LabelImageOptions", "PolygonOptions", "SampleOptions", "SamplesJob", "SplitOptions"),
     "schema": ("json_schema",),
     "store": ("SampleStoreOptions", "StoreOptions"),
@@ -65,6 +67,7 @@ __all__ = [
     "TfRecordSection",
     "json_schema",
     "load_any_job",
+    "output_name",
 ]
 
 

@@ -38,6 +38,8 @@ class FetchOptions(Section):
     """Seconds for one tile, waits included."""
     patience_s: PositiveNumber = 3600
     """Seconds to wait while nothing of the service can be reached, once a tile has come; then the job ends."""
+    max_pixels: Positive = 1_000_000_000_000
+    """A guard against larger jobs than intended: pixels of one band, over all time steps."""
     memory: ByteSize = ByteSize(2 << 30)
     """The most that tiles in flight may hold."""
     hedge: bool = False

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from eezarr.config.sections import Number, Positive, PositiveNumber, Section, exactly_one, none_of
+from eezarr.config.sections import Crs, Number, Positive, PositiveNumber, Section, exactly_one, none_of
 
 __all__ = ["GridOptions"]
 
@@ -15,12 +15,13 @@ class GridOptions(Section):
 
     region: tuple[Number, Number, Number, Number] | Path | None = None
     """West, south, east, north in `region_crs`; or a GeoJSON file."""
-    region_crs: str = "EPSG:4326"
+    region_crs: Crs = "EPSG:4326"
     clip: bool = False
     """Pixels whose centre is outside the polygons of a GeoJSON region are masked, too."""
     native: str | None = None
     """A band: its own grid, cropped to whole native pixels by the region, if any."""
-    crs: str | None = None
+    crs: Crs | None = None
+    """An authority code or its number, WKT, or `utm`: the zone of the region's middle."""
     resolution: PositiveNumber | tuple[PositiveNumber, PositiveNumber] | None = None
     """CRS units per pixel: a number, or x and y."""
     scale: PositiveNumber | None = None

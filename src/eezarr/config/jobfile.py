@@ -1,8 +1,9 @@
 """What all kinds of jobs share: what is read, how it is asked for, and how a file becomes a job."""
 
+import os
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -88,13 +89,32 @@ class JobFile(Section):
         return self._folder
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def of(cls, job: object) -> Self:
+        """Return a job as it is, that of a mapping, or that of a file.
+
+        Raises:
+            InvalidInput: If it makes no job.
+        """
+        if isinstance(job, cls):
+            return job
+        if isinstance(job, Mapping):
+            return cls.parse(dict(job))
+        return cls.load(job)
+
+    @classmethod
+    def load(cls, path: object) -> Self:
         """Return the job of a TOML file.
 
         Raises:
             InvalidInput: If the file cannot be read, is no TOML, or says something that makes no job.
         """
-        return cls.parse(read_toml(path), name=str(path), folder=path.parent)
+        if not isinstance(path, str | os.PathLike):
+            raise InvalidInput(
+                f"A {type(path).__name__} is no {cls.__name__}.",
+                hint="Give a job, a mapping, or the path of a job file.",
+            )
+        place = Path(path)
+        return cls.parse(read_toml(place), name=str(place), folder=place.parent)
 
     @classmethod
     def parse(cls, data: dict[str, object], *, name: str = "The job", folder: Path = Path()) -> Self:

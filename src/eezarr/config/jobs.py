@@ -8,6 +8,7 @@ from pydantic import Field
 from eezarr.config.export import ExportOptions
 from eezarr.config.grid import GridOptions
 from eezarr.config.jobfile import JobFile
+from eezarr.config.output import Output
 from eezarr.config.store import StoreOptions
 
 __all__ = ["ExportJob", "Job", "PixelJob"]
@@ -29,7 +30,7 @@ class PixelJob(JobFile):
 class Job(PixelJob):
     """A checked job of `eezarr fetch`: pixels into a store."""
 
-    output: str
+    output: Output
     """A path, or a file://, s3://, gs:// or az:// URL."""
     store: StoreOptions = Field(default_factory=StoreOptions)
     export: ExportOptions | None = None
@@ -40,7 +41,7 @@ class ExportJob(PixelJob):
     """A checked job of `eezarr export`: needs no output. The same file may serve `eezarr fetch`, too."""
 
     export: ExportOptions
-    output: str | None = None
+    output: Output | None = None
     """For `eezarr fetch` only."""
     store: StoreOptions = Field(default_factory=StoreOptions)
     """For `eezarr fetch` only."""

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from eezarr.config.image import OneImage
 from eezarr.config.jobfile import JobFile
-from eezarr.config.sections import Positive, PositiveNumber, Section, Text, exactly_one, given, none_of
+from eezarr.config.output import Output
+from eezarr.config.sections import Crs, Positive, PositiveNumber, Section, Text, exactly_one, given, none_of
 from eezarr.config.store import SampleStoreOptions
 
 __all__ = ["LabelImageOptions", "PolygonOptions", "SampleOptions", "SamplesJob", "SplitOptions"]
@@ -97,7 +98,7 @@ class SampleOptions(Section):
 
     sites: Annotated[Path, AfterValidator(_site_file)]
     """A CSV, GeoJSON or GeoParquet file of points or polygons; CSV also with semicolons or tabs."""
-    sites_crs: Text | None = None
+    sites_crs: Crs | None = None
     """The CRS of the sites' coordinates; default: what the file says, else EPSG:4326."""
     x: Text | None = None
     """The column with the longitude or easting, where the file has no geometries; default: `x`, `lon`, `lng`, `long`,
@@ -114,7 +115,7 @@ class SampleOptions(Section):
     """The column with the sites' own dates."""
     size: Positive | tuple[Positive, Positive]
     """Pixels per side, or height and width."""
-    crs: Text = "utm"
+    crs: Crs = "utm"
     """One for all patches, such as `EPSG:3035`; or `utm`: each site's own UTM zone."""
     resolution: PositiveNumber | None = None
     """CRS units per pixel."""
@@ -170,7 +171,7 @@ class SamplesJob(JobFile):
         "export": "a job with [samples] is for `eezarr samples`, which exports nothing",
     }
 
-    output: str
+    output: Output
     """A path, or a file://, s3://, gs:// or az:// URL."""
     samples: SampleOptions
     store: SampleStoreOptions = Field(default_factory=SampleStoreOptions)

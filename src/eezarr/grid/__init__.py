@@ -1,7 +1,7 @@
 """Pixel grids: what they are, and how a region, a resolution or an asset becomes one."""
 
 from eezarr.grid.coverage import Coverage
-from eezarr.grid.crs import canonical_crs, crs_wkt, parse_crs
+from eezarr.grid.crs import CrsLike, canonical_crs, crs_text, crs_wkt, is_utm, parse_crs
 from eezarr.grid.lattice import Align, Bounds
 from eezarr.grid.model import PixelGrid, Shape2D, Window
 from eezarr.grid.native import crop_native, footprints_overlap
@@ -10,12 +10,15 @@ __all__ = [
     "Align",
     "Bounds",
     "Coverage",
+    "CrsLike",
     "PixelGrid",
     "Shape2D",
     "Window",
     "canonical_crs",
     "crop_native",
+    "crs_text",
     "crs_wkt",
     "footprints_overlap",
+    "is_utm",
     "parse_crs",
 ]

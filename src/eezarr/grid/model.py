@@ -8,14 +8,31 @@ Pure values: no I/O, no clock. PROJ and numpy are imported by the methods that n
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from math import isfinite
-from typing import TYPE_CHECKING, Self
+from importlib import import_module
+from math import floor, isfinite, pi
+from numbers import Integral, Real
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeGuard, cast
 
 from affine import Affine
 
 from eezarr.errors import InvalidInput
-from eezarr.grid.crs import LON_LAT, canonical_crs, normal_code, pixel_size
+from eezarr.grid.crs import (
+    LON_LAT,
+    UTM,
+    canonical_crs,
+    crs_text,
+    is_utm,
+    normal_code,
+    parse_crs,
+    pixel_size,
+    projector,
+    short_name,
+    utm_zone,
+)
 from eezarr.grid.exact import affine_sum, centres
 from eezarr.grid.lattice import EDGE_PX, Align, Bounds, snap
 from eezarr.grid.rest import read_grid, write_grid
@@ -26,11 +43,15 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from odc.geo.geobox import GeoBox
 
-    from eezarr.grid.crs import Points
+    from eezarr.grid.crs import CrsLike, Points
     from eezarr.grid.region import Region
 
-__all__ = ["PixelGrid", "Shape2D", "Window"]
+__all__ = ["PixelGrid", "Shape2D", "Window", "check_degrees"]
+
+_MAX_DEGREES = 10
+"""A pixel's side: larger ones are metres taken for degrees."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +59,7 @@ class PixelGrid:
     """Where pixels are: CRS, affine transform of pixel corners, and size.
 
     Raises:
-        InvalidInput: If a side is not positive, or the transform is not finite or cannot be inverted.
+        InvalidInput: If a side is not a positive whole number, or the transform is not finite or cannot be inverted.
     """
 
     crs: str
@@ -51,6 +72,10 @@ class PixelGrid:
     """Rows."""
 
     def __post_init__(self) -> None:
+        for name, kind, taken in _TAKEN:
+            value = getattr(self, name)
+            if type(value) is not kind:
+                _set(self, name, taken(value))
         if self.width < 1 or self.height < 1:
             raise _empty(self.height, self.width)
         place = self.transform
@@ -64,34 +89,35 @@ class PixelGrid:
             _set(self, "crs", normal_code(self.crs))
 
     @classmethod
-    def of(cls, crs: str, transform: Sequence[float], shape: tuple[int, int]) -> Self:
+    def of(cls, crs: CrsLike, transform: Sequence[float], shape: tuple[int, int]) -> Self:
         """Return the exact grid that a job file states.
 
         Args:
-            crs: An authority code, WKT, or anything that PROJ knows.
+            crs: An authority code or its number, WKT, a `pyproj.CRS`, or another CRS with `to_wkt()`.
             transform: Six numbers in rasterio's order: (a, b, c, d, e, f).
             shape: Height and width in pixels.
 
         Raises:
             InvalidInput: If the CRS is unknown, or the numbers make no grid.
         """
-        if len(transform) != 6 or len(shape) != 2:
+        place = _affine(transform)
+        try:
+            height, width = shape
+        except (TypeError, ValueError) as error:
             raise InvalidInput(
-                f"The transform {tuple(transform)} and shape {tuple(shape)} do not make a grid.",
-                hint="Give transform = [a, b, c, d, e, f] in rasterio's order and shape = [height, width].",
-            )
-        height, width = shape
-        return cls(crs=canonical_crs(crs), transform=Affine(*transform), width=width, height=height)
+                f"The shape {shape!r} is not two numbers.", hint="Give shape = [height, width], in pixels."
+            ) from error
+        return cls(crs=canonical_crs(crs), transform=place, width=width, height=height)
 
     @classmethod
     def from_region(
         cls,
         region: Region,
         *,
-        crs: str,
+        crs: CrsLike,
         resolution: float | tuple[float, float] | None = None,
         scale: float | None = None,
-        region_crs: str = LON_LAT,
+        region_crs: CrsLike = LON_LAT,
         align: Align = "lattice",
     ) -> Self:
         """Return the smallest north-up grid that covers a region.
@@ -99,7 +125,8 @@ class PixelGrid:
         Args:
             region: (west, south, east, north), or GeoJSON polygons; edges are straight in `region_crs`. In a geographic
                 region_crs, west > east is a box across the antimeridian.
-            crs: The grid's CRS: an authority code, WKT, or anything that PROJ knows.
+            crs: The grid's CRS: an authority code or its number, WKT, a `pyproj.CRS`, another CRS with `to_wkt()`, or
+                `utm`: the zone of the region's middle.
             resolution: CRS units per pixel, a number or (x, y). Exactly one of resolution and scale.
             scale: Nominal metres per pixel, as Earth Engine means it: 1 degree is 111 319.49079327358 m.
             region_crs: The region's CRS.
@@ -107,22 +134,151 @@ class PixelGrid:
                 starts at the top-left corner of the region's box.
 
         Raises:
-            InvalidInput: If a CRS is unknown, the region is empty or out of its reach, or the pixel size is wrong.
+            InvalidInput: If a CRS is unknown, the region is empty or out of its reach, or the pixel size is wrong: not
+                positive, or, in degrees, larger than the region or than 10.
         """
         from eezarr.grid.extent import check_area, region_extent
         from eezarr.grid.region import rings_of
 
         if align not in ("lattice", "region"):
             raise InvalidInput(f"align is {align!r}.", hint="Choose `lattice` or `region`.")
+        region_crs = canonical_crs(region_crs)
+        rings = rings_of(region, region_crs)
+        if is_utm(crs):
+            box = region_extent(rings, region_crs, LON_LAT, tolerance=1e-9)
+            assert box is not None, "without a clip every region has an extent"
+            crs = utm_zone((box.min_x + box.max_x) / 2, (box.min_y + box.max_y) / 2)
         code = canonical_crs(crs)
         steps = _steps(resolution, scale, code)
-        rings = rings_of(region, region_crs)
         check_area(rings, region_crs, code)
         bounds = region_extent(rings, region_crs, code, tolerance=EDGE_PX * min(steps))
         assert bounds is not None, "without a clip every region has an extent"
+        check_degrees(steps, code, bounds if scale is None else None)
         lattice = snap(bounds, steps, align)
         transform = Affine(steps[0], 0.0, lattice.left, 0.0, -steps[1], lattice.top)
         return cls(crs=code, transform=transform, width=lattice.width, height=lattice.height)
+
+    @classmethod
+    def around(
+        cls,
+        lon: float,
+        lat: float,
+        *,
+        size: int | tuple[int, int],
+        crs: CrsLike = UTM,
+        resolution: float | tuple[float, float] | None = None,
+        scale: float | None = None,
+    ) -> Self:
+        """Return the grid of a patch round a place, on the lattice of `from_region`: patches that overlap share pixels.
+
+        A side of an odd number of pixels has the place's pixel in its middle, an even one the nearest lattice line.
+
+        Args:
+            lon: Longitude of the place, in degrees.
+            lat: Its latitude.
+            size: Pixels per side, or height and width.
+            crs: The grid's CRS, as for `from_region`; default: the place's UTM zone.
+            resolution: CRS units per pixel, a number or (x, y). Exactly one of resolution and scale.
+            scale: Nominal metres per pixel.
+
+        Raises:
+            InvalidInput: If the place is not on the Earth, the CRS is unknown or cannot show it, or a number is wrong.
+        """
+        import numpy as np
+
+        if not (_is_number(lon) and _is_number(lat) and abs(lon) <= 360 and abs(lat) <= 90):
+            raise InvalidInput(
+                f"({lon!r}, {lat!r}) is no longitude and latitude.", hint="Give degrees, longitude first."
+            )
+        sides = tuple(size) if isinstance(size, Iterable) else (size, size)
+        if len(sides) != 2:
+            raise InvalidInput(f"The size {size!r} is no size.", hint="Give pixels per side, or (height, width).")
+        height, width = _whole("height", sides[0]), _whole("width", sides[1])
+        code = utm_zone(lon, lat) if is_utm(crs) else canonical_crs(crs)
+        steps = _steps(resolution, scale, code)
+        check_degrees(steps, code)
+        x, y = projector(LON_LAT, code)(np.array([(lon, lat)], dtype=np.float64))[0].tolist()
+        col = floor(x / steps[0] - (width - 1) / 2 + EDGE_PX)
+        row = floor(-y / steps[1] - (height - 1) / 2 + EDGE_PX)
+        transform = Affine(steps[0], 0.0, col * steps[0], 0.0, -steps[1], -row * steps[1] + 0.0)
+        return cls(crs=code, transform=transform, width=width, height=height)
+
+    @classmethod
+    def from_geobox(cls, geobox: GeoBox) -> Self:
+        """Return the grid of an `odc.geo` GeoBox.
+
+        Raises:
+            InvalidInput: If it is none, or has no CRS.
+        """
+        transform = getattr(geobox, "transform", None) or getattr(geobox, "affine", None)
+        crs, shape = getattr(geobox, "crs", None), getattr(geobox, "shape", None)
+        if transform is None or crs is None or shape is None:
+            raise InvalidInput(
+                f"{type(geobox).__name__} is no GeoBox with a CRS.", hint="Give an `odc.geo.geobox.GeoBox`."
+            )
+        return cls.of(crs, tuple(transform)[:6], tuple(shape))
+
+    def to_geobox(self) -> GeoBox:
+        """Return the grid as a GeoBox, as odc-geo, odc-stac and datacube take it.
+
+        Raises:
+            InvalidInput: If odc-geo is not installed.
+        """
+        try:
+            from odc.geo.geobox import GeoBox
+        except ImportError as error:
+            raise InvalidInput("odc-geo is not installed.", hint="Run `pip install odc-geo`.") from error
+        return GeoBox((self.height, self.width), self.transform, parse_crs(self.crs).to_wkt())
+
+    @classmethod
+    def like(cls, source: object) -> Self:
+        """Return the grid that something else is on, so that its pixels can be laid over each other.
+
+        Args:
+            source: The path or URL of a store; the path of a file that rasterio reads (extra `geotiff`); an open store,
+                rasterio dataset, GeoBox, or a Dataset or DataArray of xarray (extra `xarray`).
+
+        Raises:
+            InvalidInput: If it has no grid.
+            StoreError: If the store cannot be read.
+        """
+        if isinstance(source, str | PathLike):
+            return cls._of_place(fspath(source))
+        planned = getattr(getattr(source, "plan", None), "grid", source)
+        if isinstance(planned, PixelGrid):
+            return cls(crs=planned.crs, transform=planned.transform, width=planned.width, height=planned.height)
+        if hasattr(source, "xindexes"):  # a Dataset or a DataArray
+            import_module("rioxarray")  # gives xarray's objects the accessor
+            raster = getattr(source, "rio", None)
+            crs = getattr(raster, "crs", None)
+            transform, shape = (
+                (None, None) if raster is None or crs is None else (raster.transform(), raster.shape[-2:])
+            )
+        else:
+            crs, transform, shape = (getattr(source, name, None) for name in ("crs", "transform", "shape"))
+        if crs is None or transform is None or shape is None:
+            raise InvalidInput(
+                f"{type(source).__name__} has no pixel grid.",
+                hint="Give a store, a raster file, or what rasterio or xarray opened with its CRS.",
+            )
+        return cls.of(crs, tuple(transform)[:6], shape)
+
+    @classmethod
+    def _of_place(cls, place: str) -> Self:
+        if not Path(place).is_file():
+            # By name: the grid is below the store, and this one verb looks up to it.
+            return cls.like(import_module("eezarr.store").open_store(place))
+        try:
+            rasterio = import_module("rasterio")
+        except ImportError as error:
+            raise InvalidInput(
+                f"Reading {place} takes rasterio, which is not installed.", hint="Run `pip install eezarr[geotiff]`."
+            ) from error
+        try:
+            with rasterio.open(place) as file:
+                return cls.like(file)
+        except rasterio.errors.RasterioIOError as error:
+            raise InvalidInput(f"{place} is no raster: {error}.", hint="Give a raster file, or a store.") from error
 
     @classmethod
     def from_response(cls, grid: Mapping[str, object]) -> Self:
@@ -231,7 +387,7 @@ class PixelGrid:
         area = a * e - b * d
         return np.column_stack([(e * right - b * down) / area, (a * down - d * right) / area])
 
-    def footprint(self, crs: str = LON_LAT) -> dict[str, object]:
+    def footprint(self, crs: CrsLike = LON_LAT) -> dict[str, object]:
         """Return the ground that the grid covers as a GeoJSON geometry: densified, planar, cut at the antimeridian.
 
         Raises:
@@ -239,7 +395,7 @@ class PixelGrid:
         """
         from eezarr.grid.footprint import footprint_geojson
 
-        return footprint_geojson(self, crs)
+        return footprint_geojson(self, crs_text(crs))
 
     def _check_axis_aligned(self) -> None:
         if not self.is_axis_aligned:
@@ -271,9 +427,66 @@ def _steps(resolution: float | Sequence[float] | None, scale: float | None, crs:
             hint="Give resolution in units of the CRS, or scale in metres.",
         )
     given = scale if resolution is None else resolution
-    pair = (given, given) if isinstance(given, int | float) else tuple(given or ())
-    if len(pair) != 2 or not all(isfinite(step) and step > 0 for step in pair):
+    pair = given if isinstance(given, tuple | list) else (given, given)
+    if len(pair) != 2 or not all(_is_number(step) and step > 0 for step in pair):
         raise InvalidInput(f"The pixel size {given!r} is not positive.", hint="Give a number, or [x, y], above zero.")
     if resolution is None:
         return pixel_size(float(pair[0]), crs), pixel_size(float(pair[1]), crs)
     return float(pair[0]), float(pair[1])
+
+
+def check_degrees(steps: tuple[float, float], crs: str, bounds: Bounds | None = None) -> None:
+    """Refuse pixels of so many degrees that metres were meant.
+
+    Args:
+        steps: Width and height of a pixel, in CRS units.
+        crs: Whose units.
+        bounds: The region's box, if a pixel must not be larger.
+
+    Raises:
+        InvalidInput: If the CRS is geographic, and a pixel is larger than 10 degrees or than the region.
+    """
+    parsed = parse_crs(crs)
+    if not parsed.is_geographic:
+        return
+    most = _MAX_DEGREES * pi / 180 / float(parsed.axis_info[0].unit_conversion_factor)
+    larger_than = None
+    if max(steps) > most * (1 + EDGE_PX):
+        larger_than = f"{_MAX_DEGREES} degrees"
+    elif bounds is not None and steps[0] > bounds.max_x - bounds.min_x and steps[1] > bounds.max_y - bounds.min_y:
+        larger_than = "the region"
+    if larger_than is not None:
+        raise InvalidInput(
+            f"A pixel of {steps[0]:g} by {steps[1]:g} degrees is larger than {larger_than}.",
+            hint=f"The resolution is in the units of {short_name(crs)}; for metres give scale = {steps[0]:g}.",
+        )
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return not isinstance(value, bool) and isinstance(value, Real) and isfinite(value)
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise InvalidInput(f"The {name} {value!r} is no whole number.", hint="Give pixels.")
+    return int(value)
+
+
+def _affine(transform: object) -> Affine:
+    numbers = tuple(transform) if isinstance(transform, Iterable) and not isinstance(transform, str) else ()
+    numbers = numbers[:6] if len(numbers) == 9 and isinstance(transform, Affine) else numbers
+    if len(numbers) != 6 or not all(map(_is_number, numbers)):
+        raise InvalidInput(
+            f"The transform {transform!r} is not six finite numbers.",
+            hint="Give transform = [a, b, c, d, e, f] in rasterio's order.",
+        )
+    return Affine(*map(float, numbers))
+
+
+_TAKEN: tuple[tuple[str, type, Callable[[object], object]], ...] = (
+    ("crs", str, lambda crs: crs_text(cast("CrsLike", crs))),
+    ("transform", Affine, _affine),
+    ("width", int, lambda side: _whole("width", side)),
+    ("height", int, lambda side: _whole("height", side)),
+)
+"""What a grid's fields are made of where they come in another type."""

@@ -21,8 +21,9 @@ from affine import Affine
 
 from eezarr.errors import InvalidInput
 from eezarr.grid import PixelGrid, Shape2D, canonical_crs
-from eezarr.grid.crs import LON_LAT, parse_crs, projector, short_name
+from eezarr.grid.crs import LON_LAT, UTM, is_utm, parse_crs, projector, short_name
 from eezarr.grid.lattice import EDGE_PX
+from eezarr.grid.model import check_degrees
 from eezarr.samples.sites import frozen
 
 if TYPE_CHECKING:
@@ -30,12 +31,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from eezarr.grid.crs import Points
+    from eezarr.grid.crs import CrsLike, Points
 
 __all__ = ["UTM", "PatchGrids", "patch_grid", "patch_grids", "utm_zones"]
-
-UTM = "utm"
-"""The CRS of a patch is its own site's UTM zone, on WGS 84."""
 
 _UTM_SOUTH, _UTM_NORTH = -80.0, 84.0
 _MAX_INDEX = 2**52
@@ -93,10 +91,10 @@ def patch_grid(
     x: float,
     y: float,
     *,
-    crs: str,
+    crs: CrsLike,
     resolution: float | tuple[float, float],
     size: Shape2D,
-    sites_crs: str = LON_LAT,
+    sites_crs: CrsLike = LON_LAT,
 ) -> PixelGrid:
     """Return the grid of one patch: `patch_grids` of one site."""
     place = np.array([(x, y)], dtype=np.float64)
@@ -104,7 +102,12 @@ def patch_grid(
 
 
 def patch_grids(
-    places: Points, *, crs: str, resolution: float | tuple[float, float], size: Shape2D, sites_crs: str = LON_LAT
+    places: Points,
+    *,
+    crs: CrsLike,
+    resolution: float | tuple[float, float],
+    size: Shape2D,
+    sites_crs: CrsLike = LON_LAT,
 ) -> PatchGrids:
     """Return the grids of patches round sites. Cost: some 1 us a site.
 
@@ -120,13 +123,14 @@ def patch_grids(
             is not positive, a site is beyond UTM, or a patch in a geographic CRS leaves the map.
     """
     steps = _steps(resolution, size)
-    if crs.lower() == UTM:
+    if is_utm(crs):
         lon_lat = projector(sites_crs, LON_LAT)(places)
         numbers = utm_zones(lon_lat)
         codes, zone = np.unique(numbers, return_inverse=True)
         names = tuple(f"EPSG:{code}" for code in codes.tolist())
     else:
         names, zone = (canonical_crs(crs),), np.zeros(len(places), dtype=np.int64)
+        check_degrees(steps, names[0])
         _check_reach(projector(sites_crs, LON_LAT)(places), names[0])
     moved = np.empty((len(places), 2))
     for nth, name in enumerate(names):

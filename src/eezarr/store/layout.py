@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from eezarr.errors import InvalidInput, StoreError
 from eezarr.plan import MASK_DTYPE
+from eezarr.store.names import check_node_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +22,16 @@ if TYPE_CHECKING:
 
     from eezarr.plan import Band, Field, Fill, Plan, Tile
 
-__all__ = ["MASK_NAME", "STACKED_NAME", "ArraySpec", "Target", "array_specs", "check_ownership", "targets"]
+__all__ = [
+    "MASK_NAME",
+    "STACKED_NAME",
+    "ArraySpec",
+    "Target",
+    "array_specs",
+    "check_names",
+    "check_ownership",
+    "targets",
+]
 
 STACKED_NAME = "pixels"
 """The one array of the layout `stacked`."""
@@ -29,8 +39,6 @@ MASK_NAME = "mask"
 """The array of masks, where the job keeps them: 1 where a pixel is valid."""
 
 _TAKEN_NAMES = {"x", "y", "band", "time", "image_ids", "spatial_ref", STACKED_NAME, MASK_NAME, "zarr.json"}
-_MAX_NAME_BYTES = 200
-"""A file name holds 255 bytes on common file systems, and a temporary file's is longer than the name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +101,7 @@ def array_specs(plan: Plan) -> tuple[ArraySpec, ...]:
     _check_layout(plan)
     fills = plan.masking.fills if plan.masking.mode == "fill" else [None] * len(plan.bands)
     if plan.layout.kind == "bands":
-        _check_names(plan)
+        check_names(plan)
         arrays = [_spec(plan, band.name, band.dtype, fill=fill) for band, fill in zip(plan.bands, fills, strict=True)]
     else:
         dtype, fill = _one_dtype(plan.bands), _one_fill(fills)
@@ -183,20 +191,14 @@ def _check_layout(plan: Plan) -> None:
         raise InvalidInput("Zarr format 2 has no shards.", hint="Set format = 3, or shard = false.")
 
 
-def _check_names(plan: Plan) -> None:
-    for name in (band.name for band in plan.bands):
-        if name in _TAKEN_NAMES or name.startswith(("__", ".")):
-            reason = "is taken or reserved in a Zarr group"
-        elif any(character in "/\\" or not character.isprintable() for character in name):
-            reason = "has a character that no Zarr node name has"
-        elif len(name.encode()) > _MAX_NAME_BYTES:
-            reason = f"has more than {_MAX_NAME_BYTES} bytes"
-        else:
-            continue
-        raise InvalidInput(
-            f"The band name {name!r} {reason}.",
-            hint='Rename the band in the expression, or set layout = "stacked", where names are only labels.',
-        )
+def check_names(plan: Plan) -> None:
+    """Check that a plan's bands can be stored under their names.
+
+    Raises:
+        InvalidInput: If one cannot; it says why, and what to do.
+    """
+    if plan.layout.kind == "bands":
+        check_node_names((band.name for band in plan.bands), taken=_TAKEN_NAMES)
 
 
 def _one_dtype(bands: tuple[Band, ...]) -> str:
