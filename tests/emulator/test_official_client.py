@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -114,3 +115,18 @@ def test_an_expired_token_is_refreshed(client):
     client.expire_tokens()
     assert ee.data.getAsset(ASSET)["id"] == "TEST/A"
     assert client.stats().tokens_issued > before
+
+
+def test_a_long_listing_which_it_posts(client):
+    # 600 corners: googleapiclient turns a GET of more than 2048 characters into a POST that stands for it.
+    ring = [[12 + math.cos(n / 300 * math.pi), 2 + math.sin(n / 300 * math.pi)] for n in range(600)]
+    region = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
+    found = ee.data.listImages({"parent": "TEST", "region": region})
+    assert [image["id"] for image in found["images"]] == ["TEST/B"]
+
+
+def test_a_thumbnail_with_a_workload_tag(client):
+    with ee.data.workloadTagContext("tagged"):
+        made = ee.data.getThumbId({"image": ee.Image(ASSET), "bands": "B1", "format": "png"}, "getPixels")
+        assert ee.data.getMapId({"image": ee.Image(ASSET), "bands": "B1", "min": "0", "max": "9"})["mapid"]
+    assert made["thumbid"].startswith("projects/founders/thumbnails/")
