@@ -7,6 +7,7 @@ code is the error's own. An import that a command does not need is not paid for.
 from __future__ import annotations
 
 import os
+import sys
 
 __all__ = ["main"]
 
@@ -17,7 +18,7 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from eezarr.cli.app import app
     from eezarr.cli.leaving import leave
-    from eezarr.cli.results import guard_standard_output
+    from eezarr.cli.results import guard_standard_output, is_untouched
     from eezarr.cli.warned import print_warnings
 
     guard_standard_output()
@@ -27,4 +28,10 @@ def main() -> None:
     except SystemExit as end:
         if not isinstance(end.code, int | None):
             raise
-        leave(end.code or 0)
+        code = end.code or 0
+        if code and "--json" in sys.argv and sys.argv[1:2] in (["fetch"], ["samples"]) and is_untouched():
+            # A wrong command line, or Ctrl-C while modules were still imported: before there was a job.
+            from eezarr.cli.summary import print_end
+
+            print_end(code)
+        leave(code)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from eezarr.cli.leaving import guarded
 from eezarr.cli.service import register
-
-if TYPE_CHECKING:
-    from eezarr.config import Job
 
 __all__ = ["app"]
 
@@ -132,9 +129,10 @@ def fetch(
 ) -> None:
     """Run a job, or resume it: what is stored already is not asked for again."""
     from eezarr.cli.fetching import run_fetch
+    from eezarr.config import Job
 
     run_fetch(
-        _job(job, output, api_url, max_concurrency),
+        lambda: Job.load(job).replaced(output=output, api_url=api_url, max_concurrency=max_concurrency),
         overwrite=overwrite,
         repair=repair,
         as_json=as_json,
@@ -165,7 +163,7 @@ def samples(
     from eezarr.config import SamplesJob
 
     run_samples(
-        SamplesJob.load(job).replaced(output=output, api_url=api_url, max_concurrency=max_concurrency),
+        lambda: SamplesJob.load(job).replaced(output=output, api_url=api_url, max_concurrency=max_concurrency),
         overwrite=overwrite,
         repair=repair,
         as_json=as_json,
@@ -308,9 +306,3 @@ def schema() -> None:
     from eezarr.config import json_schema
 
     sys.stdout.write(json_schema() + "\n")
-
-
-def _job(path: Path, output: str | None, api_url: str | None, max_concurrency: int | None) -> Job:
-    from eezarr.config import Job
-
-    return Job.load(path).replaced(output=output, api_url=api_url, max_concurrency=max_concurrency)

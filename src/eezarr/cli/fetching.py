@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -12,10 +11,9 @@ from eezarr.api import run_job
 from eezarr.cli.leaving import run_interruptibly
 from eezarr.cli.memory import keep_freed_memory
 from eezarr.cli.progress import showing_progress
-from eezarr.errors import EezarrError, Incomplete, InvalidInput
+from eezarr.cli.summary import summarised
+from eezarr.errors import InvalidInput
 from eezarr.events import as_record
-from eezarr.outputs.reasons import reasons_of
-from eezarr.outputs.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -23,42 +21,38 @@ if TYPE_CHECKING:
 
     from eezarr.config import Job
     from eezarr.events import Event, Observer
+    from eezarr.outputs.report import Report
 
 __all__ = ["run_fetch", "run_to_report"]
 
 
-def run_fetch(job: Job, *, overwrite: bool, repair: bool, as_json: bool, events: Path | None, quiet: bool) -> None:
-    """Run a job to its end; the summary goes to stdout.
+def run_fetch(
+    load: Callable[[], Job], *, overwrite: bool, repair: bool, as_json: bool, events: Path | None, quiet: bool
+) -> None:
+    """Read a job and run it to its end; the summary goes to stdout.
 
     Raises:
         EezarrError: What the job ended with, if not with every tile.
     """
-    run_to_report(
-        lambda observe: run_job(job, overwrite=overwrite, repair=repair, observe=observe),
-        output=job.output,
-        noun="tiles",
-        as_json=as_json,
-        events=events,
-        quiet=quiet,
-    )
+    with summarised(noun="tiles", as_json=as_json) as account:
+        job = load()
+        account.output = job.output
+        account.report = run_to_report(
+            lambda observe: run_job(job, overwrite=overwrite, repair=repair, observe=observe),
+            account,
+            events=events,
+            quiet=quiet,
+        )
 
 
 def run_to_report(
-    start: Callable[[Observer], Coroutine[None, None, Report]],
-    *,
-    output: str,
-    noun: str,
-    as_json: bool,
-    events: Path | None,
-    quiet: bool,
-) -> None:
-    """Run what makes a report to its end, and print that.
+    start: Callable[[Observer], Coroutine[None, None, Report]], account: Observer, *, events: Path | None, quiet: bool
+) -> Report:
+    """Run what makes a report to its end.
 
     Args:
         start: Begins it, with who is to be told of events.
-        output: Where it stores.
-        noun: What its tiles are called.
-        as_json: Whether to print JSON.
+        account: Told of every event.
         events: A file that events are appended to.
         quiet: Whether to show no progress.
 
@@ -66,24 +60,13 @@ def run_to_report(
         EezarrError: What it ended with, if not with every tile.
     """
     keep_freed_memory()
-    try:
-        with _recording(events) as record, showing_progress(quiet=quiet) as show:
+    with _recording(events) as record, showing_progress(quiet=quiet) as show:
 
-            def observe(event: Event) -> None:
-                record(event)
-                show(event)
+        def observe(event: Event) -> None:
+            for told in (account, record, show):
+                told(event)
 
-            report = run_interruptibly(start(observe))
-    except Incomplete as error:
-        if isinstance(error.report, Report):
-            _print(error.report, noun=noun, as_json=as_json)
-        raise
-    except EezarrError as error:
-        if as_json:
-            failure = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
-            sys.stdout.write(json.dumps({"complete": False, "output": output, "error": failure}) + "\n")
-        raise
-    _print(report, noun=noun, as_json=as_json)
+        return run_interruptibly(start(observe))
 
 
 @contextmanager
@@ -105,18 +88,3 @@ def _recording(path: Path | None) -> Iterator[Observer]:
             file.flush()
 
         yield record
-
-
-def _print(report: Report, *, noun: str, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(report.to_json()) + "\n")
-        return
-    done = report.tiles_written + report.tiles_resumed
-    lines = [
-        f"{report.output}: {done} of {report.tiles_total} {noun}"
-        + (f" ({report.tiles_resumed} were there)" if report.tiles_resumed else ""),
-        f"{report.bytes_pixels / 1e6:.1f} MB of pixels in {report.seconds:.1f} s, {report.requests_sent} requests, "
-        f"{report.requests_retried} of them repeated, {report.requests_throttled} throttled",
-        *(f"missing: {len(reason.tiles)} {noun}: {reason}" for reason in reasons_of(report.missing)),
-    ]
-    sys.stdout.write("\n".join(lines) + "\n")

@@ -12,10 +12,12 @@ import numpy as np
 from eezarr.api.jobs import MEGABYTE_S, REQUEST_S
 from eezarr.api.samplejobs import plan_samples_job, run_samples_job
 from eezarr.cli.fetching import run_to_report
+from eezarr.cli.summary import summarised
 from eezarr.errors import InvalidInput
 from eezarr.store import open_samples, open_stored_samples
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from eezarr.api.samplejobs import SamplesJobPlan
@@ -30,21 +32,22 @@ _GROUPS = 50
 
 
 def run_samples(
-    job: SamplesJob, *, overwrite: bool, repair: bool, as_json: bool, events: Path | None, quiet: bool
+    load: Callable[[], SamplesJob], *, overwrite: bool, repair: bool, as_json: bool, events: Path | None, quiet: bool
 ) -> None:
-    """Run a job of samples to its end; the summary goes to stdout.
+    """Read a job of samples and run it to its end; the summary goes to stdout.
 
     Raises:
         EezarrError: What the job ended with, if not with every sample.
     """
-    run_to_report(
-        lambda observe: run_samples_job(job, overwrite=overwrite, repair=repair, observe=observe),
-        output=job.output,
-        noun="samples",
-        as_json=as_json,
-        events=events,
-        quiet=quiet,
-    )
+    with summarised(noun="samples", as_json=as_json) as account:
+        job = load()
+        account.output = job.output
+        account.report = run_to_report(
+            lambda observe: run_samples_job(job, overwrite=overwrite, repair=repair, observe=observe),
+            account,
+            events=events,
+            quiet=quiet,
+        )
 
 
 def print_samples_plan(job: SamplesJob, *, as_json: bool, geojson: Path | None) -> None:
