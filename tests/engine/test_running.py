@@ -14,7 +14,7 @@ from eezarr.engine.buffers import OwnMemory
 from eezarr.engine.gate import Gate
 from eezarr.engine.reading import TileReader
 from eezarr.engine.running import ThreadedKeeper, run_tiles
-from eezarr.errors import AccessDenied, ServiceRefusal, StoreError, Unreachable
+from eezarr.errors import AccessDenied, ServiceRefusal, StoreError, TooHeavy, Unreachable
 from eezarr.events import TileFailed, TileStored
 from eezarr.grid import PixelGrid, Shape2D
 from eezarr.limit import ConcurrencyLimit, RateLimit
@@ -36,8 +36,9 @@ PLAN = make_plan(
 def truth(tile):
     rows, cols = np.mgrid[tile.window.rows, tile.window.cols]
     pixels = np.zeros(rows.shape, record_dtype(tile.bands))
-    pixels["a"] = rows * 100 + cols
-    pixels["b"] = cols / 7
+    for name, values in {"a": rows * 100 + cols, "b": cols / 7}.items():
+        if name in pixels.dtype.names:
+            pixels[name] = values
     return pixels
 
 
@@ -210,6 +211,98 @@ def test_refused_credentials_stop_the_job_at_once():
     with pytest.raises(AccessDenied):
         run(source, MemoryKeeper())
     assert len(source.asked) < PLAN.tile_count
+
+
+def denied(scope):
+    return AccessDenied("No access.", hint="-", scope=scope)
+
+
+@pytest.mark.parametrize("scope", ["request", "project"])
+def test_one_tile_that_is_denied_after_others_came_is_that_tiles(scope):
+    keeper = MemoryKeeper()
+    failures = run(ScriptedSource({12: denied(scope)}), keeper)
+    assert [failure.tile.index for failure in failures] == [12]
+    assert len(keeper.kept) == PLAN.tile_count - 1
+
+
+def test_one_tile_that_is_denied_before_any_came_is_every_tiles():
+    with pytest.raises(AccessDenied):
+        run(ScriptedSource({0: denied("request")}), MemoryKeeper())
+
+
+def test_the_first_tile_of_a_run_that_is_denied_is_that_tiles_where_an_earlier_run_had_others():
+    keeper = MemoryKeeper()
+    failures = run(ScriptedSource({0: denied("request")}), keeper, successes=3)
+    assert [failure.tile.index for failure in failures] == [0]
+    assert len(keeper.kept) == PLAN.tile_count - 1
+
+
+def test_a_denied_account_is_every_tiles_whatever_came_before():
+    with pytest.raises(AccessDenied):
+        run(ScriptedSource({12: denied("account")}), MemoryKeeper(), successes=3)
+
+
+class Forgetful(ScriptedSource):
+    """From one tile on everything is refused, what came before, too."""
+
+    def __init__(self, error, *, after):
+        super().__init__()
+        self.error, self.after = error, after
+
+    async def read(self, tile, memory):
+        if self.after in self.asked:
+            self.asked.append(tile.index)
+            raise self.error
+        return await super().read(tile, memory)
+
+
+@pytest.mark.parametrize("error", [denied("project"), denied("request"), ServiceRefusal("It is gone.", hint="-")])
+def test_what_is_refused_for_a_tile_that_came_before_is_every_tiles(error):
+    source = Forgetful(error, after=8)
+    with pytest.raises(type(error)):
+        run(source, MemoryKeeper(), workers=1, limit=1)
+    assert source.asked[-4:] == [9, 10, 11, 0] or source.asked[-4:] == [9, 10, 11, 8]
+
+
+@pytest.mark.parametrize("error", [denied("request"), ServiceRefusal("No such image.", hint="-")])
+def test_many_tiles_in_a_row_that_are_refused_are_those_tiles_where_others_still_come(error):
+    keeper = MemoryKeeper()
+    failures = run(ScriptedSource(dict.fromkeys(range(5, 17), error)), keeper, workers=1, limit=1)
+    assert [failure.tile.index for failure in failures] == list(range(5, 17))
+    assert len(keeper.kept) == PLAN.tile_count - 12
+
+
+def test_where_only_refused_tiles_are_left_to_resume_each_is_named():
+    tiles = [PLAN.tile(index) for index in range(5, 17)]
+    failing = {tile.index: denied("request") for tile in tiles}
+    failures = run(ScriptedSource(failing), MemoryKeeper(), tiles=tiles, successes=8)
+    assert len(failures) == 12
+
+
+def test_an_expression_that_is_too_costly_for_any_tile_ends_the_job_after_a_few():
+    source = ScriptedSource({tile.index: TooHeavy("User memory limit exceeded.", hint="-") for tile in PLAN})
+    with pytest.raises(TooHeavy, match=r"Even 16 x \d+ pixels of 1 band are too much .*User memory limit") as caught:
+        run(source, MemoryKeeper())
+    assert "Simplify the expression" in caught.value.hint
+    assert len(set(source.asked)) <= 5 + 4
+
+
+def test_a_tile_that_is_too_costly_is_that_tiles_where_others_come():
+    keeper = MemoryKeeper()
+    source = ScriptedSource({3: TooHeavy("User memory limit exceeded.", hint="-")})
+    failures = run(source, keeper)
+    assert [failure.tile.index for failure in failures] == [3]
+    assert len(keeper.kept) == PLAN.tile_count - 1
+    assert source.asked.count(3) == 2  # with both bands, and with one of them
+    assert len(source.asked) <= PLAN.tile_count + 5  # all others as before, but those that were asked for meanwhile
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread"), OSError(12, "No memory")])
+def test_a_machine_without_memory_or_threads_ends_the_job_in_one_line(error):
+    with pytest.raises(StoreError, match=r"no (memory|threads) left") as caught:
+        run(ScriptedSource({4: error}), MemoryKeeper())
+    assert "max_concurrency" in caught.value.hint
+    assert caught.value.exit_code == 5
 
 
 def test_a_full_disk_stops_the_job_at_once():

@@ -39,8 +39,9 @@ def tile_of(height=512, width=512, row=256, col=384):
 def truth(tile):
     rows, cols = np.mgrid[tile.window.rows, tile.window.cols]
     pixels = np.zeros(rows.shape, record_dtype(tile.bands))
-    pixels["a"] = (rows * 31 + cols) % 65_521
-    pixels["b"] = cols / 7 - rows
+    for name, values in {"a": (rows * 31 + cols) % 65_521, "b": cols / 7 - rows}.items():
+        if name in pixels.dtype.names:
+            pixels[name] = values
     return pixels
 
 
@@ -214,3 +215,117 @@ def test_a_split_is_told():
     events = []
     read(reader_of(HeavySource(512 * 256), events), tile_of())
     assert events == [TileSplit(tile=7, parts=2, reason="User memory limit exceeded.")]
+
+
+def read_in_turn(reader, tiles):
+    """Read tiles one after the other, and return how many are too costly."""
+
+    async def scene():
+        failed = 0
+        for tile in tiles:
+            try:
+                await reader.read(tile, OwnMemory(tile.window.shape.size * 6))
+            except TooHeavy:
+                failed += 1
+        return failed
+
+    return run_virtually(scene())
+
+
+def read_all(reader, tiles):
+    """Read tiles at the same time; return their pixels."""
+
+    async def scene():
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(
+                    reader.read(tile, OwnMemory(tile.window.shape.size * record_dtype(tile.bands).itemsize))
+                )
+                for tile in tiles
+            ]
+        return [task.result().pixels.copy() for task in tasks]
+
+    return run_virtually(scene())
+
+
+@pytest.mark.parametrize("bands", [("a",), ("b",), ("a", "b")])
+def test_bands_are_asked_for_one_by_one_where_the_smallest_window_is_too_costly_with_all(bands):
+    source, tile = HeavySource(rule=lambda part: len(part.bands) > 1 and "a" in bands), tile_of()
+    np.testing.assert_array_equal(read(reader_of(source), tile).pixels, truth(tile))
+
+
+def test_where_bands_are_what_was_too_much_windows_are_large_again():
+    source = HeavySource(rule=lambda part: len(part.bands) > 1)
+    reader = reader_of(source)
+    tiles = [tile_of(row=512 * number) for number in range(6)]
+    for tile, pixels in zip(tiles, read_all(reader, tiles), strict=True):
+        np.testing.assert_array_equal(pixels, truth(tile))
+    assert len(source.asked) < 6 * 4 * 2 + 40
+
+
+def test_where_windows_are_what_was_too_much_too_one_larger_request_is_all_that_is_lost():
+    def rule(part):
+        return part.window.shape.size * len(part.bands) > 32 * 32
+
+    source = HeavySource(rule=rule)
+    reader = reader_of(source)
+    tiles = [tile_of(row=512 * number) for number in range(3)]
+    for tile, pixels in zip(tiles, read_all(reader, tiles), strict=True):
+        np.testing.assert_array_equal(pixels, truth(tile))
+    rejected = len(source.asked) - 3 * 2 * 256
+    assert rejected <= 3 + 8 + 1 + 1 + 8
+
+
+@pytest.mark.parametrize("most_pixels", [70_000, 5_000, 1_024])
+def test_one_part_proves_a_size_before_others_of_any_tile_are_sent(most_pixels):
+    source = HeavySource(most_pixels)
+    reader = reader_of(source)
+    tiles = [tile_of(row=512 * number) for number in range(6)]
+    for tile, pixels in zip(tiles, read_all(reader, tiles), strict=True):
+        np.testing.assert_array_equal(pixels, truth(tile))
+    rejected = [window for window in source.asked if window.height * window.width > most_pixels]
+    # The six that were asked for before the first was rejected, and one at each size on the way down.
+    assert len(rejected) <= 6 + 8
+
+
+def test_a_tile_that_is_too_costly_at_any_size_leaves_the_others_theirs():
+    source = HeavySource(rule=lambda part: part.window.row >= 512 and part.window.row < 1024)
+    reader = reader_of(source)
+    read(reader, tile_of(row=0))
+    with pytest.raises(TooHeavy, match="Even 32 x 32 pixels of 1 band are too much"):
+        read(reader, tile_of(row=512))
+    source.asked.clear()
+    read(reader, tile_of(row=1024))
+    assert len(source.asked) == 1
+
+
+def test_the_first_tile_that_is_too_costly_at_any_size_costs_the_others_little():
+    source = HeavySource(rule=lambda part: part.window.row < 512)
+    assert read_in_turn(reader_of(source), [tile_of(row=row) for row in (0, 512, 1024, 1536)]) == 1
+    assert len(source.asked) < 11 + 256 + 3 * 4
+
+
+def test_a_size_is_noted_whenever_it_changes_and_read_again():
+    source, noted = HeavySource(20_000), []
+    reader = reader_of(source)
+    reader.note = lambda size: noted.append(size.to_json())
+    read(reader, tile_of())
+    later = WorkingSize.from_json(noted[-1])
+    assert later == reader.size
+    again = HeavySource(20_000)
+    resumed = replace(reader_of(again), size=later)
+    np.testing.assert_array_equal(read(resumed, tile_of()).pixels, truth(tile_of()))
+    assert all(window.height * window.width <= 20_000 for window in again.asked)
+
+
+@pytest.mark.parametrize(
+    "noted", [b"", b"[" * 5000, b"[]", b'{"max_pixels": "7"}', b'{"max_pixels": -1, "x": 2}', b"\xff"]
+)
+def test_a_noted_size_that_cannot_be_read_says_nothing(noted):
+    assert WorkingSize.from_json(noted) == WorkingSize()
+
+
+def test_the_smaller_of_two_sizes_holds():
+    size = WorkingSize(max_bytes=100, max_side=5)
+    size.tighten(WorkingSize(max_bytes=200, max_side=4, max_pixels=7))
+    assert size == WorkingSize(max_bytes=100, max_side=4, max_pixels=7)

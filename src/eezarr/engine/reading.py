@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from eezarr.engine.buffers import OwnMemory
@@ -104,8 +105,11 @@ class TileReader:
     """Whether any tile has come."""
     _example: Tile | None = None
     """A tile that came, or, before any has, one that was asked for."""
+    _known: dict[str, int] = field(default_factory=dict)
+    """The size that the last tile came with, or, before any has, the one to begin with."""
 
     def __post_init__(self) -> None:
+        self._known = self.size.facts
         if self.patience_s is not None:
             asker = self.asker
             contact = Contact(
@@ -119,10 +123,19 @@ class TileReader:
             self.asker = replace(asker, contact=contact)
 
     @property
-    def is_worth_asking_later(self) -> bool:
-        """Whether a tile that failed is to be asked for once more at the end: not where one attempt is all it has."""
-        contact = self.asker.contact
-        return contact is not None and (self.asker.policy.attempts > 1 or contact.losses > 0)
+    def is_patient(self) -> bool:
+        """Whether requests wait while nothing at all can be reached."""
+        return self.asker.contact is not None
+
+    @property
+    def retries(self) -> bool:
+        """Whether a request may have more than one attempt."""
+        return self.asker.policy.attempts > 1
+
+    @property
+    def losses(self) -> int:
+        """Outages so far."""
+        return 0 if self.asker.contact is None else self.asker.contact.losses
 
     async def read(self, tile: Tile, memory: Memory) -> TilePixels:
         """Return a tile's pixels in the memory.
@@ -184,31 +197,48 @@ class TileReader:
         return sum(task.result() for task in reading)
 
     async def _read_part(self, tile: Tile, part: Tile, whole: Pixels, at_once: asyncio.Semaphore) -> int:
-        rejections = 0
+        attempts, waiting = 0, [part]
         async with at_once, self._proof.turn(is_large=self.size.is_reached_by(part)) as is_proving:
-            # While it waited, another part may have shown that this one is too large.
-            smaller = parts_of(part, self.size, self.unit)
-            if len(smaller) == 1:
-                body = OwnMemory(self.body_bytes(part))
-                try:
-                    answer = await self.asker.ask(f"part of tile {tile.index}", lambda: self._attempt(part, body))
-                except TooHeavy as error:
-                    smaller, rejections = self._smaller(part, error), error.attempts
-                else:
-                    if is_proving:
-                        self._on_proved()
-                    _put(answer.value, part, tile, whole)
-                    return answer.attempts
-        return rejections + await self._put_together(tile, smaller, whole)
+            # One that proves goes on until a part of its own has come; all others wait, and are not cut before that.
+            while waiting:
+                first = waiting[0]
+                smaller = parts_of(first, self.size, self.unit)
+                if len(smaller) == 1:
+                    body = OwnMemory(self.body_bytes(first))
+                    try:
+                        answer = await self.asker.ask(f"part of tile {tile.index}", partial(self._attempt, first, body))
+                    except TooHeavy as error:
+                        attempts += error.attempts
+                        smaller = self._smaller(first, error)
+                    else:
+                        _put(answer.value, first, tile, whole)
+                        attempts, smaller = attempts + answer.attempts, []
+                        if is_proving:
+                            self._on_proved()
+                waiting[:1] = smaller
+                if not (is_proving and smaller):
+                    break
+        return attempts + (await self._put_together(tile, waiting, whole) if waiting else 0)
 
     def _on_come(self, tile: Tile) -> None:
         self.has_come, self._example = True, tile
+        if not self._proof.is_due():
+            self._known = self.size.facts
 
     def _on_proved(self) -> None:
         self._proof.on_proved()
         if self.size.on_proved():
             self._proof.on_learnt()
             self.note(self.size)
+
+    def _on_hopeless(self) -> None:
+        """Note that a tile is too costly at any size."""
+        self.size.on_hopeless(self._known, is_working=self.has_come)
+        if self.has_come:
+            self._proof.on_proved()
+            self.note(self.size)
+        else:  # as far as is known nothing works: a later run shall find out for itself
+            self.note(WorkingSize(max_bytes=self.size.max_bytes, max_side=self.size.max_side))
 
     def _smaller(self, part: Tile, error: TooHeavy) -> list[Tile]:
         """Learn from a rejection, and return what to ask for instead.
@@ -221,8 +251,7 @@ class TileReader:
             self.note(self.size)
         parts = parts_of(part, self.size, self.unit)
         if len(parts) == 1:
-            if self._proof.is_due():  # as far as is known nothing works: a later run shall find out for itself
-                self.note(WorkingSize(max_bytes=self.size.max_bytes, max_side=self.size.max_side))
+            self._on_hopeless()
             shape, count = part.window.shape, len(part.bands)
             asked = f"{shape.height} x {shape.width} pixels of {count} {'band' if count == 1 else 'bands'}"
             smallest = TooHeavy(f"Even {asked} are too much for one request: {error.message}", hint=_COSTLY)

@@ -119,6 +119,19 @@ async def run_tiles(
     return run.failures
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Late:
+    """A tile that waits until all others have been asked for."""
+
+    tile: Tile
+    error: Retryable
+    """What it failed with."""
+    losses: int
+    """Outages before that. The first failures in an outage come before it is known to be one."""
+    is_first: bool
+    """Whether it has not been asked for late."""
+
+
 @dataclass(slots=True, kw_only=True)
 class _Run:
     tiles: Iterator[Tile]
@@ -128,8 +141,8 @@ class _Run:
     observe: Observer
     failures: list[Failure]
     successes: int
-    postponed: deque[tuple[Tile, int]] = field(default_factory=deque)
-    """Tiles to be asked for once more, and the attempts that they had."""
+    postponed: deque[_Late] = field(default_factory=deque)
+    """Tiles that failed, and may be asked for once more."""
     in_a_row: int = 0
     """Tiles that failed for good since the last one that succeeded."""
 
@@ -137,11 +150,15 @@ class _Run:
         for tile in self.tiles:
             await self._try(tile)
         while self.postponed:
-            tile, attempts = self.postponed.popleft()
-            await self._try(tile, attempts)
+            late = self.postponed.popleft()
+            if (late.is_first and self.reader.retries) or self.reader.losses > late.losses:
+                await self._try(late.tile, late)
+            else:
+                self._fail(late.tile, late.error)
 
-    async def _try(self, tile: Tile, earlier_attempts: int = 0) -> None:
+    async def _try(self, tile: Tile, late: _Late | None = None) -> None:
         """Fetch a tile, and take its failure, unless it is every tile's."""
+        earlier_attempts = 0 if late is None else late.error.attempts
         try:
             await self._fetch(tile)
         except Outage:
@@ -150,12 +167,10 @@ class _Run:
             if not self.successes:
                 raise
             error.attempts += earlier_attempts
-            if earlier_attempts or not self.reader.is_worth_asking_later:
-                self._fail(tile, error)
+            if self.reader.is_patient:
+                self._postpone(_Late(tile=tile, error=error, losses=self.reader.losses, is_first=late is None))
             else:
-                self.postponed.append((tile, error.attempts))
-                told = TilePostponed(tile=tile.index, where=str(tile), error=error.message, attempts=error.attempts)
-                self.observe(told)
+                self._fail(tile, error)
         except (AccessDenied, ServiceRefusal) as error:
             error.attempts += earlier_attempts
             await self._on_rejected(tile, error)
@@ -181,9 +196,16 @@ class _Run:
         with suppress(Retryable):
             await self.reader.read_example()
 
+    def _postpone(self, late: _Late) -> None:
+        tile, error = late.tile, late.error
+        _let_go(error)
+        self.postponed.append(late)
+        if late.is_first:
+            told = TilePostponed(tile=tile.index, where=str(tile), error=error.message, attempts=error.attempts)
+            self.observe(told)
+
     def _fail(self, tile: Tile, error: EezarrError) -> None:
-        # The frames that it came through hold 12 kB (measured), and a job can have many failures.
-        error.__traceback__ = error.__cause__ = error.__context__ = None
+        _let_go(error)
         self.failures.append(Failure(tile=tile, error=error))
         self.observe(TileFailed(tile=tile.index, where=str(tile), error=error.message, attempts=error.attempts))
 
@@ -198,6 +220,11 @@ class _Run:
             await self.keeper.keep(tile, had.pixels)
             size = had.pixels.nbytes
         self.observe(TileStored(tile=tile.index, pixel_bytes=size, attempts=had.attempts, seconds=clock() - start_s))
+
+
+def _let_go(error: EezarrError) -> None:
+    """Drop the frames that an error came through: they hold 12 kB (measured), and a job can have many failures."""
+    error.__traceback__ = error.__cause__ = error.__context__ = None
 
 
 @dataclass(slots=True)

@@ -19,6 +19,8 @@ from eezarr.grid import Shape2D, Window
 from eezarr.plan import accounted_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from eezarr.errors import TooHeavy
     from eezarr.plan import Tile
 
@@ -106,6 +108,18 @@ class WorkingSize:
                 self.max_bands = max(len(half.wire_bands) for half in _half_bands(part))
                 self.max_pixels, self._growth = FLOOR_PIXELS, Growth.DUE
         return self.facts != before
+
+    def on_hopeless(self, known: Mapping[str, int], *, is_working: bool) -> None:
+        """Forget what a tile taught that is too costly at any size: it says nothing about others.
+
+        Args:
+            known: The size before, or the one that other tiles came with.
+            is_working: Whether any came with it. If none did, the next starts at the floor, and then tries more.
+        """
+        self.max_bands, self.max_pixels = known.get("max_bands"), known.get("max_pixels")
+        if not is_working:
+            self.max_pixels = FLOOR_PIXELS
+        self._growth = Growth.NONE if is_working else Growth.DUE
 
     def on_proved(self) -> bool:
         """Note that a request of this size has succeeded; return whether a larger one is to be tried now."""
