@@ -21,6 +21,9 @@ __all__ = ["exhaustion", "nicer_threads", "to_its_end", "usable_cores"]
 _NO_THREAD = "can't start new thread"
 """The text of a RuntimeError. Source: Modules/_threadmodule.c of CPython."""
 
+_NO_ROOM = "failed to map segment"
+"""In the text of an ImportError: the loader found no room for a library. Source: elf/dl-map-segments.h of glibc."""
+
 _NICE = 5
 """By how much the threads are nicer than the loop: the 99th percentile of its lag sinks by a third (measured)."""
 
@@ -40,7 +43,7 @@ def exhaustion() -> Iterator[None]:
     lacking = None
     try:
         yield
-    except (MemoryError, RuntimeError, OSError, BaseExceptionGroup) as error:
+    except (MemoryError, RuntimeError, OSError, ImportError, BaseExceptionGroup) as error:
         lacking = _lacking(error)
         if lacking is None:
             raise
@@ -56,7 +59,8 @@ def _lacking(error: BaseException) -> str | None:
     """Return what an error says that there is none of."""
     if isinstance(error, BaseExceptionGroup):
         return next(filter(None, map(_lacking, error.exceptions)), None)
-    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+    is_unmapped = isinstance(error, ImportError) and _NO_ROOM in str(error)
+    if isinstance(error, MemoryError) or is_unmapped or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return "memory"
     return "threads" if isinstance(error, RuntimeError) and _NO_THREAD in str(error) else None
 

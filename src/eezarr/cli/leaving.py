@@ -86,6 +86,8 @@ def run_interruptibly(work: Coroutine[None, None, T], *, left: Callable[[], str]
 
 def leave(code: int) -> NoReturn:
     """Leave without taking the interpreter apart, which takes a third of a second and changes nothing."""
+    if code:
+        sys.unraisablehook = lambda _: None  # what fails for the same reason at the end is no news
     atexit._run_exitfuncs()  # noqa: SLF001 - what was registered for the end has its turn
     with suppress(BrokenPipeError):  # whoever read has had enough
         sys.stdout.flush()
