@@ -197,7 +197,20 @@ class Outage(Unreachable):
 
 
 class BadBody(Retryable):
-    """The body is not the pixels that were asked for: wrong magic, fields, shape, length, or not NPY at all."""
+    """The body is not the pixels that were asked for: wrong magic, fields, shape, length, or not NPY at all.
+
+    Args:
+        message: What came.
+        hint: What to do if it goes on.
+        retry_after_s: Seconds that the service asked to wait, if it did.
+        most_attempts: How often one request may end so before that is final; None: as often as any other failure.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str, retry_after_s: float | None = None, most_attempts: int | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, retry_after_s=retry_after_s)
+        self.most_attempts = most_attempts
 
 
 class Incomplete(EezarrError):

@@ -38,7 +38,9 @@ class JobStarted:
     tiles_resumed: int
     """Tiles that are stored already."""
     pixel_bytes: int
-    """Bytes of all the job's pixels, uncompressed."""
+    """Bytes of the pixels of all the job's tiles, uncompressed; masks and labels are not counted."""
+    body_bytes: int = 0
+    """Bytes of all that the job asks for, masks and labels included, uncompressed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +113,12 @@ class TileStored:
 
     tile: int
     pixel_bytes: int
+    """Its pixels, uncompressed; masks and labels are not counted."""
     attempts: int
     seconds: float
     """From the first attempt to the end of writing."""
+    body_bytes: int = 0
+    """All that was asked for, masks and labels included, uncompressed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,10 @@
 2. Throttling is not the tile's fault: it counts against the deadline, not against the attempts.
 3. `Retry-After` is a floor under the jittered wait, never a replacement for it.
 4. A wait that would overrun the deadline is not begun.
-5. After throttling the wait only spreads the requests, up to 4 s: how much is sent is the gate's to decide, and it
+5. A body of other types than were planned is asked for three times at most: what comes again is what the service sends.
+6. After throttling the wait only spreads the requests, up to 4 s: how much is sent is the gate's to decide, and it
    pauses when nothing is admitted. Longer waits would idle the last tiles of a job.
-
-6. What is no fault of the request, such as an outage that it waited for, counts neither as an attempt nor as time.
+7. What is no fault of the request, such as an outage that it waited for, counts neither as an attempt nor as time.
 
 Full jitter, doubling from 1 s to 60 s.
 Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import tenacity
 
-from eezarr.errors import Outage, Retryable, Throttled
+from eezarr.errors import BadBody, Outage, Retryable, Throttled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -127,9 +127,15 @@ class _CountedAttempts(tenacity.stop.stop_base):
         self._policy = policy
         self._is_in_contact = is_in_contact
         self._counted = 0
+        self._alike = 0
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
-        if not isinstance(failure_of(retry_state), Throttled):
+        failure = failure_of(retry_state)
+        if isinstance(failure, BadBody) and failure.most_attempts is not None:
+            self._alike += 1
+            if self._alike >= failure.most_attempts:
+                return True
+        if not isinstance(failure, Throttled):
             self._counted += 1
         most = self._policy.attempts
         if not self._is_in_contact():

@@ -63,25 +63,26 @@ def dtype_of(precision, **bounds):
     ("low", "high", "dtype"),
     [
         (0, 255, "uint8"),
-        (0, 1, "int8"),
-        (0, 127, "int8"),
+        (0, 1, "uint8"),
+        (0, 100, "uint8"),
         (0, 128, "uint8"),
         (-128, 127, "int8"),
+        (-100, 100, "int16"),
         (-129, 0, "int16"),
         (-1, 128, "int16"),
-        (0, 256, "int16"),
+        (0, 256, "uint16"),
         (0, 32_768, "uint16"),
         (-32_768, 32_767, "int16"),
         (0, 65_535, "uint16"),
         (-1, 65_535, "int32"),
-        (0, 65_536, "int32"),
+        (0, 65_536, "uint32"),
         (0, 2**31, "uint32"),
         (0, 2**32 - 1, "uint32"),
         (0, 2**32, "float64"),
         (-(2**63), 2**63, "float64"),
     ],
 )
-def test_the_smallest_container_of_a_range(precision, low, high, dtype):
+def test_the_type_that_a_range_foretells(precision, low, high, dtype):
     assert dtype_of(precision, min=low, max=high) == dtype
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eezarr.earthengine.operations import parse_operation
 from eezarr.earthengine.refusals import REFUSALS
 from eezarr.earthengine.status import classify
 from eezarr.errors import AccessDenied, BadBody, EezarrError, ServiceRefusal, Throttled, TooHeavy, Unreachable
@@ -74,6 +75,31 @@ TABLE = [
                                       "126.8 MiB > 80.0 MiB)."), TooHeavy),
     ("bands", 400, error("Number of bands (1236) must be less than or equal to 1024."), ServiceRefusal),
     ("payload", 400, error("Request payload size exceeds the limit: 10485760 bytes."), ServiceRefusal),
+    ("pixel type", 400, error("Pixel type not supported: Type<Long>. Convert the image to a floating point type or a "
+                              "smaller integer type"), ServiceRefusal),
+    ("compatible types", 400, error("Exported bands must have compatible data types; found inconsistent types: "
+                                    "Float32 and UInt16."), ServiceRefusal),
+    ("homogeneous collection", 400, error("Expected a homogeneous image collection, but an image with incompatible "
+                                          "bands was encountered: X."), ServiceRefusal),
+    ("value too large", 400, error("Computed value is too large."), ServiceRefusal),
+    ("value too large", 400, error("Computed value too large"), ServiceRefusal),
+    ("unbounded image", 400, error("Unable to export unbounded image."), ServiceRefusal),
+    ("export size", 400, error("Export too large: specified 2 pixels (max: 1). Specify higher maxPixels value"),
+     ServiceRefusal),
+    ("too many pixels", 400, error("Image.reduceRegion: Too many pixels in the region. Found 29584131, but maxPixels "
+                                   "allows only 10000000."), ServiceRefusal),
+    ("too many elements", 400, error("Collection query aborted after accumulating over 5000 elements."),
+     ServiceRefusal),
+    ("too many edges", 400, error("Geometry has too many edges (2097153 > 2000000)."), ServiceRefusal),
+    ("default projection", 400, error("The default WGS84 projection is invalid for aggregations. Specify a scale or "
+                                      "crs & crs_transform."), ServiceRefusal),
+    ("interpolation", 400, error("Image.resample: Invalid interpolation mode: nearest"), ServiceRefusal),
+    ("date", 400, error("Date: Bad date/time '2019-02-29'."), ServiceRefusal),
+    ("missing parameter", 400, error("Date: Parameter 'value' is required."), ServiceRefusal),
+    ("expression", 400, error("Invalid value at 'expression' (type.googleapis.com/google.earthengine.v1.Expression)"),
+     ServiceRefusal),
+    ("file format", 400, error("Invalid value at 'file_format' (type.googleapis.com/google.earthengine.v1."
+                               'ImageFileFormat), "NUMPY_NDARRAY"'), ServiceRefusal),
     ("asset in an expression", 400, error("Image.load: Image asset 'X' not found (does not exist or caller does not "
                                           "have access)."), ServiceRefusal),
     ("band", 400, error("Image.select: Band pattern 'B12' did not match any bands. Available bands: [B1]"),
@@ -158,6 +184,24 @@ def test_characters_that_change_how_a_message_is_shown_are_escaped():
     got = classified(400, error("Asset 'gpj.\u202eexe\u2066' \x1b[31m \x07 \ud800 line\nbreak"))
     assert got.message.isprintable()
     assert "gpj.\\u202eexe\\u2066' \\x1b[31m \\x07 \\ud800 line break" in got.message
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("Pixel type not supported: Type<Long>. Convert the image", "toInt32()"),
+        ("Computed value is too large.", "limit"),
+        ("Unable to export unbounded image.", "clip("),
+        ("Exported bands must have compatible data types; found inconsistent types: Byte and Float32.", "toFloat()"),
+        ("Export too large: specified 9 pixels (max: 1).", "max_pixels"),
+    ],
+)
+def test_what_to_write_instead_is_said_at_once_and_when_an_export_failed(text, instead):
+    assert instead in classified(400, error(text)).hint
+    failed = parse_operation({"name": "projects/p/operations/X", "done": True, "error": {"code": 3, "message": text}})
+    with pytest.raises(ServiceRefusal) as caught:
+        failed.require_success()
+    assert instead in caught.value.hint
 
 
 def test_stated_limits_are_learnt():

@@ -148,14 +148,15 @@ def test_the_summary_holds_what_is_promised(eezarr, emulator, job):
 
 
 def test_events_are_json_lines(eezarr, emulator, job, tmp_path):
-    emulator.script(["unavailable"])
+    emulator.script(["none", "unavailable"])
     job(grid=CROP)
     assert eezarr("fetch", "job.toml", "--api-url", emulator.url, "--events", "events.jsonl").code == 0
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text(encoding="utf-8").splitlines()]
     kinds = [event["event"] for event in events]
-    assert kinds == ["Answered", "JobStarted", "Answered", "Waiting", "Answered", "TileStored", "JobEnded"]
+    # The asset, and one pixel that tells its types; then the tile.
+    assert kinds == ["Answered", "Answered", "JobStarted", "Answered", "Waiting", "Answered", "TileStored", "JobEnded"]
     assert all("time" in event for event in events)
-    assert "503" in events[3]["reason"]
+    assert "503" in events[4]["reason"]
 
 
 def memory_limit(pixels):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eezarr.api.connection import Connection
+from eezarr.earthengine.catalogue import JsonObject
 from eezarr.earthengine.listing import ImageQuery, list_page
+from eezarr.earthengine.names import asset_name
 from eezarr.errors import BadBody
 
 if TYPE_CHECKING:
@@ -22,13 +25,22 @@ __all__ = ["Catalogue"]
 class Catalogue(Connection):
     """The REST methods that describe assets; see `Connection` for the arguments."""
 
-    async def get_asset(self, asset: str) -> AssetInfo:
-        """Return an asset's metadata (`assets.get`).
+    async def get_asset(self, asset: str, *, refresh: bool = False) -> AssetInfo:
+        """Return an asset's metadata (`assets.get`), which is kept for the client's life.
+
+        Args:
+            asset: Asset id or resource name.
+            refresh: Whether to ask anew, for this asset and all else that is kept.
 
         Raises:
             EezarrError: `ServiceRefusal` if there is no such asset.
         """
-        return await self._ask(f"assets.get {asset}", lambda service: service.get_asset(asset))
+        if refresh:
+            self.descriptions.forget()
+        return await self.descriptions.get(
+            ("asset", asset_name(asset)),
+            lambda: self._ask(f"assets.get {asset}", lambda service: service.get_asset(asset)),
+        )
 
     async def list_assets(
         self,
@@ -86,14 +98,20 @@ class Catalogue(Connection):
         async for asset in self._images(collection, query, method=method, view=view, page_size=page_size):
             yield asset
 
-    async def query_images(self, collection: str, query: ImageQuery) -> AsyncIterator[AssetInfo]:
-        """Yield the images that a query means, with all that metadata says of them.
+    async def query_images(self, collection: str, query: ImageQuery) -> tuple[AssetInfo, ...]:
+        """Return the images that a query means, with all that metadata says of them but their documents.
+
+        The listing is kept for the client's life.
 
         Raises:
             EezarrError: What the last attempt failed with.
         """
-        async for asset in self._images(collection, query, method="listAssets", view="FULL", page_size=None):
-            yield asset
+
+        async def ask() -> tuple[AssetInfo, ...]:
+            images = self._images(collection, query, method="listAssets", view="FULL", page_size=None)
+            return tuple([replace(image, raw=JsonObject()) async for image in images])
+
+        return await self.descriptions.get(("listing", asset_name(collection), query), ask)
 
     async def _images(
         self, collection: str, query: ImageQuery, *, method: ListMethod, view: AssetView, page_size: int | None

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from eezarr.api.coarsening import overview_methods
 from eezarr.api.collecting import ArrayKeeper, FetchedTile, QueueKeeper
-from eezarr.api.describing import describe, typed_bands
-from eezarr.api.resolving import limits_of, masking_of, plan_for, resolve_series
+from eezarr.api.describing import describe, learnt_types, limits_of
+from eezarr.api.resolving import bands_of, masking_of, plan_for, resolve_series
 from eezarr.api.running import Noted, Runner, require_all
 from eezarr.api.samplefetching import SampleFetcher
 from eezarr.api.sampling import resolve_sites
-from eezarr.api.series import cube_bands
+from eezarr.api.series import describe_cube
 from eezarr.api.service import Service
 from eezarr.config import SampleStoreOptions, StoreOptions, output_name
 from eezarr.earthengine import Image
@@ -56,7 +56,7 @@ class Client(Service):
     """
 
     async def pixels(
-        self, image: SubjectLike, grid: PixelGrid, *, mask: MaskOptions | None = None
+        self, image: SubjectLike, grid: PixelGrid, *, mask: MaskOptions | None = None, refresh: bool = False
     ) -> npt.NDArray[np.generic]:
         """Return an image's pixels on a grid, tiled if it must be.
 
@@ -64,6 +64,7 @@ class Client(Service):
             image: What is read: an `Image`, `Image.collection(...)` or an `ee.Image`.
             grid: Its pixels.
             mask: What becomes of masked pixels; None: what the service answers for them.
+            refresh: Whether to ask anew for what describes images, which is otherwise kept for the client's life.
 
         Returns:
             (band, y, x) array, or (time, band, y, x) of a collection, in the bands' common NumPy type, which holds each
@@ -73,6 +74,8 @@ class Client(Service):
             Incomplete: If tiles are missing; it names them.
             EezarrError: If nothing could be had.
         """
+        if refresh:
+            self.descriptions.forget()
         subject, plan = await self._transient_plan(image, grid, None, mask)
         keeper = ArrayKeeper.empty(plan)
         require_all(await self._run(plan, plan, subject, keeper))
@@ -85,6 +88,7 @@ class Client(Service):
         *,
         tile: tuple[int, int] | None = None,
         mask: MaskOptions | None = None,
+        refresh: bool = False,
     ) -> AsyncIterator[FetchedTile]:
         """Yield tiles with their pixels, as they come; a consumer that is slow slows the asking.
 
@@ -93,11 +97,14 @@ class Client(Service):
             grid: Its pixels.
             tile: Height and width of a tile in pixels; None chooses what is expected to be done first.
             mask: What becomes of masked pixels; None: what the service answers for them.
+            refresh: Whether to ask anew for what describes images, as in `pixels`.
 
         Raises:
             Incomplete: At the end, if tiles could not be had; it names them.
             EezarrError: If nothing could be had.
         """
+        if refresh:
+            self.descriptions.forget()
         subject, plan = await self._transient_plan(image, grid, tile, mask)
         keeper = QueueKeeper()
         job = asyncio.create_task(keeper.end_after(self._run(plan, plan, subject, keeper)))
@@ -118,6 +125,7 @@ class Client(Service):
         store: StoreOptions | None = None,
         mask: MaskOptions | None = None,
         overwrite: bool = False,
+        refresh: bool = False,
     ) -> Report:
         """Fetch an image or a collection on a grid into a Zarr store; the same call resumes what an earlier one began.
 
@@ -128,6 +136,7 @@ class Client(Service):
             store: Layout, chunks, compression.
             mask: What becomes of masked pixels; None: what the service answers for them.
             overwrite: Whether to delete another Zarr group that is there.
+            refresh: Whether to ask anew for what describes images, as in `pixels`.
 
         Returns:
             The report of a complete job.
@@ -137,7 +146,9 @@ class Client(Service):
             EezarrError: If the job had to stop; what is stored stays, and the same call resumes.
         """
         output = output_name(output)
-        subject, bands = await self._described(image, grid, mask)
+        if refresh:
+            self.descriptions.forget()
+        subject, bands = await self._described(image, grid, mask, output=None if overwrite else output)
         plan = plan_for(
             subject,
             grid,
@@ -176,7 +187,11 @@ class Client(Service):
         resumed = sink.stored_count
         self._tell(
             JobStarted(
-                output=output, tiles_total=plan.wanted_count, tiles_resumed=resumed, pixel_bytes=plan.pixel_bytes
+                output=output,
+                tiles_total=plan.wanted_count,
+                tiles_resumed=resumed,
+                pixel_bytes=plan.pixel_bytes,
+                body_bytes=plan.body_bytes,
             )
         )
         failures: list[Failure] = []
@@ -197,6 +212,7 @@ class Client(Service):
             requests_split=tally.split,
             bytes_received=tally.received_bytes,
             bytes_pixels=tally.pixel_bytes,
+            bytes_bodies=tally.body_bytes,
             seconds=clock() - start_s,
             missing=missing_tiles(failures),
         )
@@ -215,6 +231,7 @@ class Client(Service):
         store: SampleStoreOptions | None = None,
         mask: MaskOptions | None = None,
         overwrite: bool = False,
+        refresh: bool = False,
     ) -> Report:
         """Fetch patches round sites into one store; the same call resumes what an earlier one began.
 
@@ -228,6 +245,7 @@ class Client(Service):
             store: Shards and compression.
             mask: What becomes of masked pixels; None: what the service answers for them.
             overwrite: Whether to delete another Zarr group that is there.
+            refresh: Whether to ask anew for what describes images, as in `pixels`.
 
         Returns:
             The report of a complete job; its tiles are the samples.
@@ -237,6 +255,8 @@ class Client(Service):
             EezarrError: If the job had to stop; what is stored stays, and the same call resumes.
         """
         output = output_name(output)
+        if refresh:
+            self.descriptions.forget()
         resolved = await resolve_sites(
             self,
             image,
@@ -297,19 +317,22 @@ class Client(Service):
         return await runner.run(plan, tiles, subject, keeper, successes=successes)
 
     async def _described(
-        self, image: SubjectLike, grid: PixelGrid, mask: MaskOptions | None
+        self, image: SubjectLike, grid: PixelGrid, mask: MaskOptions | None, *, output: str | None = None
     ) -> tuple[Subject, tuple[Band, ...]]:
         mode = mask.mode if mask is not None else "none"
         if isinstance(image, ImageCollection):
             found = await resolve_series(self, image, grid)
             if not isinstance(found, Image):
                 cube, common = found
-                return cube, await cube_bands(self, cube, common, grid, mode=mode, is_probing=True)
+                described = await describe_cube(self, cube, common)
+                learnt = await learnt_types(output, cube.key, widened=cube.widened)
+                return cube, await bands_of(self, described, grid, mask, is_probing=True, learnt=learnt)
             image = found
-        described = await describe(self, image)
+        image = Image.of(image)
+        described = await describe(self, image if mode == "none" else image.through_computing())
         described.require_overlap(grid)
-        bands = await typed_bands(self, described, grid, is_probing=True)
-        return (described.image if mode == "none" else described.image.through_computing()), bands
+        learnt = await learnt_types(output, described.image.key)
+        return described.image, await bands_of(self, described, grid, mask, is_probing=True, learnt=learnt)
 
     async def _transient_plan(
         self, image: SubjectLike, grid: PixelGrid, tile: tuple[int, int] | None, mask: MaskOptions | None

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from eezarr.api.client import Client
+from eezarr.api.describing import limits_of
 from eezarr.api.loops import run_to_end
-from eezarr.api.resolving import limits_of
 from eezarr.api.samplefetching import working_size
 from eezarr.config import FetchOptions
 from eezarr.earthengine import Image

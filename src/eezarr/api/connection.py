@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from eezarr.api.descriptions import Descriptions
 from eezarr.config import FetchOptions
 from eezarr.earthengine import EarthEngine
 from eezarr.engine import Asker
@@ -77,6 +78,8 @@ class Connection:
         self._is_restricted = False
         self._closing = AsyncExitStack()
         self._link: Link | None = None
+        self.descriptions = Descriptions()
+        """What was asked for of assets, expressions and collections; kept until the connection is closed."""
 
     async def __aenter__(self) -> Self:
         service = await EarthEngine.connect(
@@ -109,6 +112,7 @@ class Connection:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._link = None
+        self.descriptions.forget()
         await self._closing.aclose()
 
     async def _ask(self, what: str, call: Callable[[EarthEngine], Awaitable[T]]) -> T:

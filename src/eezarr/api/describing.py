@@ -1,25 +1,42 @@
-"""What an image is, from metadata: its bands, their types, where it lies. Not one pixel is asked for but the probe."""
+"""What an image is: its bands and where it lies, from metadata; its bands' types, from one pixel.
+
+Rule: types are what the service answers, and metadata only foretells them. One pixel of each image that a job reads is
+asked for, in as few requests as its bands need, once in a client's life. A store that was begun holds what an earlier
+run learnt, so that one with nothing to do asks for no pixel. Only what plans without fetching believes metadata, where
+that tells a type.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from eezarr.earthengine import Image
-from eezarr.errors import InvalidInput, ServiceRefusal
+from eezarr.earthengine.commonbands import require_numbers
+from eezarr.errors import InvalidInput, ServiceRefusal, StoreError, TooHeavy
 from eezarr.grid import footprints_overlap
-from eezarr.plan import Band
+from eezarr.plan import Band, RequestLimits
+from eezarr.store import recorded_bands
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from eezarr.api.client import Client
+    from eezarr.config import LimitOptions
     from eezarr.earthengine import AssetBand, AssetInfo
     from eezarr.earthengine.image import ImageLike
     from eezarr.grid import PixelGrid
 
-__all__ = ["DescribedImage", "describe", "typed_bands"]
+__all__ = ["NO_TYPES", "DescribedImage", "describe", "learnt_types", "limits_of", "typed_bands"]
+
+NO_TYPES: Mapping[str, str] = MappingProxyType({})
+"""What is known of types before anything was asked."""
+
+_WIDEST_BYTES = 9
+"""Of a pixel of one band as the service counts: float64 and the mask byte."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,44 +98,113 @@ async def describe(client: Client, image: ImageLike) -> DescribedImage:
     image = Image.of(image)
     if image.asset_name is None:
         asset, name = None, "The expression"
-        types = await client.describe_bands(image)
+        bands = await client.describe_bands(image)
     else:
         asset = await client.get_asset(image.asset_name)
         name = asset.id
         _require_image(asset)
-        types = tuple((band.id, band.dtype) for band in asset.bands)
-    known = dict(types)
+        bands = asset.bands
+    known = {band.id: band for band in bands}
     chosen = image.bands or tuple(known)
     _require_bands(name, chosen, list(known))
+    require_numbers(name, [known[band] for band in chosen])
     return DescribedImage(
-        image=replace(image, bands=chosen), asset=asset, types=tuple((band, known[band]) for band in chosen)
+        image=replace(image, bands=chosen), asset=asset, types=tuple((band, known[band].dtype) for band in chosen)
     )
 
 
 async def typed_bands(
-    client: Client, described: DescribedImage, grid: PixelGrid, *, is_probing: bool
+    client: Client,
+    described: DescribedImage,
+    grid: PixelGrid,
+    *,
+    is_probing: bool,
+    learnt: Mapping[str, str] = NO_TYPES,
 ) -> tuple[Band, ...]:
-    """Return the image's bands with their types.
+    """Return the image's bands with their types, from one pixel in the middle of the grid; masked or not.
 
-    An asset's metadata is relied on. What an expression answers is learnt from one pixel in the middle of the grid:
-    what the service answers is the truth. But one answer can be wrong, and it lays out the store: one that contradicts
-    the description, or that has none to agree with, has to come twice.
+    But one answer can be wrong, and it lays out the store: one that contradicts the description, or that has none to
+    agree with, has to come twice.
 
     Args:
-        client: Asks.
+        client: Asks; keeps what it learnt.
         described: The image.
         grid: Where it will be read.
-        is_probing: Whether that pixel may be asked for; if not, an expression's description is believed.
+        is_probing: Whether that pixel may be asked for where the description tells all types; if not, it is believed.
+        learnt: Types by band that an earlier run learnt of this image: with all of them, nothing is asked.
+
+    Raises:
+        EezarrError: What the last attempt of a request failed with.
     """
-    if described.bands is not None and (described.asset is not None or not is_probing):
+    names = [name for name, _ in described.types]
+    if all(name in learnt for name in names):
+        return tuple(Band(name, learnt[name]) for name in names)
+    if described.bands is not None and not is_probing:
         return described.bands
-    told = dict(described.types)
-    probed = await client.probe_bands(described.image, grid)
-    while any(told[band.name] != band.dtype for band in probed):
-        before, probed = probed, await client.probe_bands(described.image, grid)
-        if before == probed:
-            break
-    return probed
+    image, told = described.image, dict(described.types)
+
+    async def ask() -> tuple[Band, ...]:
+        probed = await _probed(client, image, grid)
+        while any(told[band.name] != band.dtype for band in probed):
+            before, probed = probed, await _probed(client, image, grid)
+            if before == probed:
+                break
+        return probed
+
+    return await client.descriptions.get(("types", image.key, image.bands), ask)
+
+
+async def learnt_types(output: str | None, image_key: str, *, widened: Sequence[Band] = ()) -> Mapping[str, str]:
+    """Return the types by band of an image that a store holds from an earlier run; empty if it holds another, or none.
+
+    Args:
+        output: Where the store is; None: nowhere.
+        image_key: What is read.
+        widened: Bands that are now read in a type of ours: one that the store holds in another is not learnt.
+    """
+    if output is None:
+        return NO_TYPES
+    try:
+        recorded = await asyncio.to_thread(recorded_bands, output)
+    except StoreError:
+        return NO_TYPES  # whoever opens the store says what is wrong with it
+    key, bands = recorded or ("", ())
+    types = {band.name: band.dtype for band in bands}
+    fits = key == image_key and all(types.get(band.name) == band.dtype for band in widened)
+    return types if fits else NO_TYPES
+
+
+async def _probed(client: Client, image: Image, grid: PixelGrid) -> tuple[Band, ...]:
+    """Return the bands as one pixel has them, asked for within the limits of one request."""
+    limits = limits_of(image.limits, client.options.limits)
+    most = max(1, min(limits.max_bands, limits.max_bytes // _WIDEST_BYTES))
+    names = image.bands or ()
+    found: list[Band] = []
+    for first in range(0, len(names), most):
+        found += await _part_probed(client, replace(image, bands=names[first : first + most]), grid)
+    return tuple(found)
+
+
+async def _part_probed(client: Client, part: Image, grid: PixelGrid) -> tuple[Band, ...]:
+    """Return the bands of a part, asked for in halves where all of them are too costly together."""
+    names = part.bands or ()
+    try:
+        return await client.probe_bands(part, grid)
+    except TooHeavy:
+        if len(names) == 1:
+            raise
+    half = len(names) // 2
+    first, second = (replace(part, bands=some) for some in (names[:half], names[half:]))
+    return await _part_probed(client, first, grid) + await _part_probed(client, second, grid)
+
+
+def limits_of(limits: RequestLimits, options: LimitOptions) -> RequestLimits:
+    """Return the limits of a method, with those of its own that a job states."""
+    return RequestLimits(
+        max_bytes=options.bytes or limits.max_bytes,
+        max_side=options.side or limits.max_side,
+        max_bands=options.bands or limits.max_bands,
+    )
 
 
 def _require_image(asset: AssetInfo) -> None:

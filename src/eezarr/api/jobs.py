@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from eezarr.events import Observer
     from eezarr.outputs.report import Report
     from eezarr.plan import Plan
+    from eezarr.samples import SamplePlan
 
 __all__ = ["Estimate", "JobPlan", "estimate_of", "load_job", "resolve_job", "run_job"]
 
 REQUEST_S = 0.5
 """Assumed seconds for a request by itself. Source: 16 threads had 47 tiles of 512 x 512 in a second (datensee)."""
 MEGABYTE_S = 0.1
-"""Assumed seconds for each megabyte of pixels on top; computed images can take many times as long."""
+"""Assumed seconds for each megabyte of its body on top; computed images can take many times as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,9 @@ class Estimate:
 
     requests: int
     pixel_bytes: int
+    """Of the pixels, uncompressed; masks and labels are not counted."""
+    body_bytes: int
+    """Of all that is asked for, masks and labels included, uncompressed."""
     largest_request_bytes: int
     """As the service counts: pixels and mask bytes."""
     seconds: float
@@ -61,7 +65,10 @@ def load_job(job: Job | Mapping[str, object] | Path | str) -> Job:
 
 
 async def resolve_job(job: Job, *, credentials: Credentials | Path | str | None = None) -> JobPlan:
-    """Return what a job would ask for; asks for metadata only.
+    """Return what a job would ask for.
+
+    Asks for metadata only, which foretells the types of bands, but for one pixel where it does not tell a type. A store
+    that was begun knows them.
 
     Raises:
         EezarrError: If the job cannot be, or the service refuses what it names.
@@ -71,7 +78,7 @@ async def resolve_job(job: Job, *, credentials: Credentials | Path | str | None 
         resolved = await resolve(job, client, is_probing=False)
     plan = resolved.plan
     estimate = estimate_of(
-        plan.wanted_count, plan.pixel_bytes, job.fetch, largest_request_bytes=plan.largest_request_bytes
+        plan, job.fetch, requests=plan.wanted_count, largest_request_bytes=plan.largest_request_bytes
     )
     return JobPlan(job=job, subject=resolved.subject, plan=plan, estimate=estimate)
 
@@ -95,7 +102,7 @@ async def run_job(
     """
     job = load_job(job)
     async with Client(project=job.project, credentials=credentials, options=job.fetch, observe=observe) as client:
-        resolved = await resolve(job, client, is_probing=True)
+        resolved = await resolve(job, client, is_probing=True, is_new=overwrite)
         with exhaustion():
             return await client.fetch_plan(
                 resolved.subject,
@@ -107,13 +114,14 @@ async def run_job(
             )
 
 
-def estimate_of(requests: int, pixel_bytes: int, fetch: FetchOptions, *, largest_request_bytes: int) -> Estimate:
-    """Return what requests take in rounds, each as long as its base and its pixels, but no faster than the rate."""
+def estimate_of(plan: Plan | SamplePlan, fetch: FetchOptions, *, requests: int, largest_request_bytes: int) -> Estimate:
+    """Return what requests take in rounds, each as long as its base and its body, but no faster than the rate."""
     slots = max(1, min(fetch.max_concurrency, requests))
-    busy_s = requests * REQUEST_S + pixel_bytes / 1e6 * MEGABYTE_S
+    busy_s = requests * REQUEST_S + plan.body_bytes / 1e6 * MEGABYTE_S
     return Estimate(
         requests=requests,
-        pixel_bytes=pixel_bytes,
+        pixel_bytes=plan.pixel_bytes,
+        body_bytes=plan.body_bytes,
         largest_request_bytes=largest_request_bytes,
         seconds=max(busy_s / slots, requests / fetch.max_requests_per_second),
     )

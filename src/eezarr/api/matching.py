@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from affine import Affine
 
 from eezarr.api.series import list_series
-from eezarr.earthengine.collection import common_bands
+from eezarr.earthengine.collection import common_bands, start_of
 from eezarr.earthengine.listing import read_moment
 from eezarr.earthengine.sampling import image_table
 from eezarr.errors import InvalidInput
@@ -66,6 +66,9 @@ async def match_series(
     query = series.query if dates is None or window_days is None else _narrowed(series.query, dates, window_days)
     images = await list_series(client, replace(series, query=query), _place(patches))
     images = _with_bands(images, series)
+    if dates is not None:
+        for image in images:
+            start_of(image)  # what has no time is told, however images are grouped
     table = image_table(images, series.group)
     wanted = Wanted(dates=dates, nearest=nearest, window_ms=None if window_days is None else window_days * _DAY_MS)
     steps = match_images(patches, table, wanted)
@@ -79,11 +82,11 @@ async def match_series(
     return MatchedSeries(cube=cube, common=common, steps=steps)
 
 
-def _with_bands(images: list[AssetInfo], series: ImageCollection) -> list[AssetInfo]:
+def _with_bands(images: tuple[AssetInfo, ...], series: ImageCollection) -> tuple[AssetInfo, ...]:
     """Leave out images that lack a band before any is chosen, where the job says so."""
     if series.missing != "skip" or not images:
         return images
-    return list(common_bands(images, series.bands, cast=dict(series.cast), missing="skip").images)
+    return common_bands(images, series.bands, cast=dict(series.cast), missing="skip").images
 
 
 def _dates(placed: PlacedSites) -> NDArray[np.int64]:

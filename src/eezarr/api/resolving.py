@@ -1,6 +1,6 @@
 """From a checked job to a plan: what the image is, which bands of which types, on which grid.
 
-Everything that can be wrong is found here, with metadata alone: not one pixel is asked for before the plan stands.
+Everything that can be wrong is found here: before the plan stands one pixel is asked for at most, which tells types.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from eezarr.api.describing import describe, typed_bands
+from eezarr.api.describing import NO_TYPES, describe, learnt_types, limits_of, typed_bands
 from eezarr.api.framing import lon_lat_box
-from eezarr.api.series import cube_bands, list_series, most_steps, require_one_lattice, series_of
+from eezarr.api.series import describe_cube, list_series, most_steps, require_one_lattice, series_of
 from eezarr.config import ImageOptions
 from eezarr.documents import read_text
 from eezarr.earthengine import Image
@@ -21,12 +21,12 @@ from eezarr.earthengine.scaling import scaled_bands
 from eezarr.errors import EezarrError, InvalidInput
 from eezarr.grid import Coverage, PixelGrid, Shape2D, crop_native
 from eezarr.grid.region import read_region
-from eezarr.plan import NO_MASKING, Budget, LayoutRequest, Masking, RequestLimits, make_masking, make_plan
+from eezarr.plan import NO_MASKING, Budget, LayoutRequest, Masking, make_masking, make_plan
 from eezarr.store import recorded_tiling
 from eezarr.store.layout import check_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from eezarr.api.client import Client
     from eezarr.api.describing import DescribedImage
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
         GridOptions,
         Job,
         JobFile,
-        LimitOptions,
         MaskOptions,
         OneImage,
         PixelJob,
@@ -49,8 +48,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ResolvedJob",
+    "bands_of",
     "image_of",
-    "limits_of",
     "masking_of",
     "plan_for",
     "resolve",
@@ -68,29 +67,32 @@ class ResolvedJob:
     plan: Plan
 
 
-async def resolve(job: Job, client: Client, *, is_probing: bool) -> ResolvedJob:
-    """Return what a job reads and its plan, from metadata.
+async def resolve(job: Job, client: Client, *, is_probing: bool, is_new: bool = False) -> ResolvedJob:
+    """Return what a job reads and its plan, from metadata and one pixel.
 
     Args:
         job: What is to be done.
         client: Asks.
-        is_probing: Whether one pixel of what is computed may be asked for, to learn the types of its bands.
+        is_probing: Whether one pixel may be asked for to learn types that metadata foretells.
+        is_new: Whether a store that is there will be replaced, so that nothing is learnt from it.
 
     Raises:
         InvalidInput: If the job cannot be: no such file, an empty region, one outside the asset, images that differ.
         ServiceRefusal: If the service knows no such asset, band or function.
     """
-    region, mode = _region(job), job.mask.mode
+    region = _region(job)
+    output = None if is_new else job.output
     subject: Subject
     if job.collection is not None and job.collection.group != "all":
         cube, common, grid = await _resolve_cube(job, client, region)
-        subject, bands = cube, await cube_bands(client, cube, common, grid, mode=mode, is_probing=is_probing)
-        bands = scaled_bands(bands, common.images)
+        described = await describe_cube(client, cube, common)
+        learnt = await learnt_types(output, cube.key, widened=cube.widened)
+        bands = await bands_of(client, described, grid, job.mask, is_probing=is_probing, learnt=learnt)
+        subject, bands = cube, scaled_bands(bands, common.images)
     else:
         described, grid = await resolve_pixels(job, client)
-        if described.bands is not None:
-            masking_of(job.mask, described.bands)  # a fill that cannot be is refused before any pixel is asked for
-        subject, bands = described.image, await typed_bands(client, described, grid, is_probing=is_probing)
+        subject, learnt = described.image, await learnt_types(output, described.image.key)
+        bands = await bands_of(client, described, grid, job.mask, is_probing=is_probing, learnt=learnt)
         bands = bands if described.asset is None else scaled_bands(bands, [described.asset])
     coverage = None if region is None else Coverage.of(region, job.grid.region_crs, grid)
     plan = plan_for(
@@ -154,6 +156,26 @@ async def _resolve_cube(job: PixelJob, client: Client, region: Region | None) ->
 
 def _one_image(cube: Cube) -> Image:
     return Image(graph=cube.step_expression(cube.steps[0]), bands=cube.bands)
+
+
+async def bands_of(
+    client: Client,
+    described: DescribedImage,
+    grid: PixelGrid,
+    mask: MaskOptions | None,
+    *,
+    is_probing: bool,
+    learnt: Mapping[str, str] = NO_TYPES,
+) -> tuple[Band, ...]:
+    """Return an image's bands with their types; see `typed_bands`.
+
+    Raises:
+        InvalidInput: If a band's foretold type cannot hold its fill: told before any pixel is asked for.
+        EezarrError: What the last attempt of a request failed with.
+    """
+    if described.bands is not None:
+        masking_of(mask, described.bands)
+    return await typed_bands(client, described, grid, is_probing=is_probing, learnt=learnt)
 
 
 def masking_of(options: MaskOptions | None, bands: Sequence[Band]) -> Masking:
@@ -298,12 +320,3 @@ def _native_grid(described: DescribedImage, options: GridOptions, region: Region
     if native is None:
         raise InvalidInput(f"Band {options.native!r} has no grid of its own.", hint="Give crs and resolution.")
     return crop_native(native, region, options.region_crs)
-
-
-def limits_of(limits: RequestLimits, options: LimitOptions) -> RequestLimits:
-    """Return the limits of a method, with those of its own that a job states."""
-    return RequestLimits(
-        max_bytes=options.bytes or limits.max_bytes,
-        max_side=options.side or limits.max_side,
-        max_bands=options.bands or limits.max_bands,
-    )

@@ -72,7 +72,11 @@ class SampleFetcher:
         resumed = sink.stored_count
         self.tell(
             JobStarted(
-                output=output, tiles_total=plan.wanted_count, tiles_resumed=resumed, pixel_bytes=plan.pixel_bytes
+                output=output,
+                tiles_total=plan.wanted_count,
+                tiles_resumed=resumed,
+                pixel_bytes=plan.pixel_bytes,
+                body_bytes=plan.body_bytes,
             )
         )
         failures: list[Failure] = []
@@ -93,6 +97,7 @@ class SampleFetcher:
             requests_split=tally.split,
             bytes_received=tally.received_bytes,
             bytes_pixels=tally.pixel_bytes,
+            bytes_bodies=tally.body_bytes,
             seconds=clock() - start_s,
             missing=missing_tiles(failures),
         )

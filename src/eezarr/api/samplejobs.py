@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eezarr.api.client import Client
+from eezarr.api.describing import limits_of
 from eezarr.api.jobs import Estimate, estimate_of
 from eezarr.api.loops import run_to_end
-from eezarr.api.resolving import limits_of
 from eezarr.api.samplefetching import working_size
 from eezarr.api.sampling import resolve_samples
 from eezarr.config import SamplesJob
@@ -108,7 +108,7 @@ async def run_samples_job(
 def plan_samples_job(
     job: SamplesJob | Mapping[str, object] | Path | str, *, credentials: Credentials | Path | str | None = None
 ) -> SamplesJobPlan:
-    """Return what a job of samples would ask for; asks for metadata only.
+    """Return what a job of samples would ask for; asks for metadata only, as `resolve_job` does.
 
     Raises:
         EezarrError: If the job cannot be, or the service refuses what it names.
@@ -121,7 +121,7 @@ async def _resolved(job: SamplesJob, credentials: Credentials | Path | str | Non
         resolved = await resolve_samples(job, client, is_probing=False)
     plan = resolved.plan
     requests, largest = _requests(plan, limits_of(resolved.subject.limits, job.fetch.limits))
-    estimate = estimate_of(requests, plan.pixel_bytes, job.fetch, largest_request_bytes=largest)
+    estimate = estimate_of(plan, job.fetch, requests=requests, largest_request_bytes=largest)
     return SamplesJobPlan(job=job, subject=resolved.subject, plan=plan, estimate=estimate)
 
 

@@ -1,6 +1,7 @@
 """From a job of samples to a plan: what is read, of which types, and which images each site has of its own.
 
-Everything that can be wrong is found here, with metadata alone: not one patch is asked for before the plan stands.
+Everything that can be wrong is found here: before the plan stands, one pixel at the most is asked for of the image, and
+one of the image of labels, which tell types.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eezarr.api.describing import describe, typed_bands
+from eezarr.api.describing import describe, limits_of
 from eezarr.api.matching import match_series
 from eezarr.api.overlap import require_overlaps
 from eezarr.api.patches import patches_of, place_sites, sites_of
-from eezarr.api.resolving import image_of, limits_of, masking_of
-from eezarr.api.series import cube_bands, series_of
+from eezarr.api.resolving import bands_of, image_of, masking_of
+from eezarr.api.series import describe_cube, series_of
+from eezarr.earthengine import Image
 from eezarr.earthengine.sampling import SampledImages
 from eezarr.earthengine.series import ImageCollection
 from eezarr.errors import InvalidInput
@@ -26,9 +28,8 @@ if TYPE_CHECKING:
     from eezarr.api.describing import DescribedImage
     from eezarr.api.patches import Patches, PlacedSites
     from eezarr.config import MaskOptions, SamplesJob, SampleStoreOptions
-    from eezarr.earthengine import Image
     from eezarr.earthengine.image import ImageLike
-    from eezarr.plan import Band, MaskMode
+    from eezarr.plan import Band
     from eezarr.samples import SampleSteps, SiteTable
 
 __all__ = ["ResolvedSamples", "resolve_samples", "resolve_sites"]
@@ -49,7 +50,7 @@ async def resolve_samples(job: SamplesJob, client: Client, *, is_probing: bool) 
     Args:
         job: What is to be done.
         client: Asks.
-        is_probing: Whether one pixel of what is computed may be asked for, to learn the types of its bands.
+        is_probing: Whether one pixel may be asked for to learn types that metadata foretells.
 
     Raises:
         InvalidInput: If the job cannot be: no such file, an invalid site, a site outside the image, images that differ.
@@ -103,13 +104,14 @@ async def resolve_sites(
     steps: SampleSteps | None = None
     if isinstance(image, ImageCollection):
         subject, bands = await _described_series(
-            client, image, placed, patches, labels=labels, mode=mode, is_probing=is_probing
+            client, image, placed, patches, labels=labels, mask=mask, is_probing=is_probing
         )
         steps = subject.steps
     else:
-        one, bands = await _described_image(client, image, placed, is_probing=is_probing)
-        needs_computing = mode != "none" or labels is not None
-        subject = SampledImages(image=one.through_computing() if needs_computing else one, label_image=labels)
+        one = Image.of(image)
+        one = one.through_computing() if mode != "none" or labels is not None else one
+        one, bands = await _described_image(client, one, placed, mask, is_probing=is_probing)
+        subject = SampledImages(image=one, label_image=labels)
     plan = SamplePlan(
         image_key=subject.key,
         sites=placed.sites,
@@ -139,17 +141,17 @@ def _layout(store: SampleStoreOptions, patches: Patches, count: int) -> SampleLa
 
 
 async def _described_image(
-    client: Client, image: ImageLike, placed: PlacedSites, *, is_probing: bool
+    client: Client, image: ImageLike, placed: PlacedSites, mask: MaskOptions | None, *, is_probing: bool
 ) -> tuple[Image, tuple[Band, ...]]:
     described = await describe(client, image)
     _require_sites_on(described, placed)
-    return described.image, await typed_bands(client, described, placed.grids.grid(0), is_probing=is_probing)
+    return described.image, await bands_of(client, described, placed.grids.grid(0), mask, is_probing=is_probing)
 
 
 async def _described_labels(
     client: Client, image: ImageLike, placed: PlacedSites, *, is_probing: bool
 ) -> tuple[Image, Band]:
-    labels, bands = await _described_image(client, image, placed, is_probing=is_probing)
+    labels, bands = await _described_image(client, image, placed, None, is_probing=is_probing)
     if len(bands) != 1:
         raise InvalidInput(
             f"The image of labels has {len(bands)} bands: {', '.join(band.name for band in bands[:20])}.",
@@ -173,12 +175,13 @@ async def _described_series(
     patches: Patches,
     *,
     labels: Image | None,
-    mode: MaskMode,
+    mask: MaskOptions | None,
     is_probing: bool,
 ) -> tuple[SampledImages, tuple[Band, ...]]:
     matched = await match_series(client, series, placed, nearest=patches.nearest, window_days=patches.window_days)
     first = int(np.argmax(matched.steps.counts > 0))
     probed = replace(matched.cube, steps=matched.steps.of(first))
     grid = placed.grids.grid(first)
-    bands = await cube_bands(client, probed, matched.common, grid, mode=mode, is_probing=is_probing)
+    described = await describe_cube(client, probed, matched.common)
+    bands = await bands_of(client, described, grid, mask, is_probing=is_probing)
     return SampledImages(cube=matched.cube, steps=matched.steps, label_image=labels), bands

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eezarr.api.describing import DescribedImage, typed_bands
+from eezarr.api.describing import DescribedImage
 from eezarr.earthengine import Image
 from eezarr.earthengine.packing import step_bytes
 from eezarr.earthengine.payload import MAX_REQUEST_BYTES
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from eezarr.earthengine.places import Place
     from eezarr.earthengine.series import ImageCollection
     from eezarr.grid import PixelGrid
-    from eezarr.plan import Band, Masking, MaskMode
+    from eezarr.plan import Band, Masking
 
-__all__ = ["cube_bands", "list_series", "most_steps", "require_one_lattice", "series_of"]
+__all__ = ["describe_cube", "list_series", "most_steps", "require_one_lattice", "series_of"]
 
 _MEASURED_STEPS = 64
 """Steps whose expressions are measured, those of the longest names: the rest can be little longer."""
@@ -60,7 +60,7 @@ def series_of(options: CollectionOptions) -> ImageCollection:
     )
 
 
-async def list_series(client: Client, series: ImageCollection, place: Place | None) -> list[AssetInfo]:
+async def list_series(client: Client, series: ImageCollection, place: Place | None) -> tuple[AssetInfo, ...]:
     """Return the images of a series that meet a place.
 
     Images are chosen by when they start, as `ee.ImageCollection.filterDate` chooses them: `listAssets` by itself would
@@ -70,31 +70,23 @@ async def list_series(client: Client, series: ImageCollection, place: Place | No
         EezarrError: What the last attempt failed with.
     """
     query = series.query if series.query.region is not None else replace(series.query, region=place)
-    return [image async for image in client.query_images(series.name, query)]
+    return await client.query_images(series.name, query)
 
 
-async def cube_bands(
-    client: Client, cube: Cube, common: CommonBands, grid: PixelGrid, *, mode: MaskMode, is_probing: bool
-) -> tuple[Band, ...]:
-    """Return a cube's bands with their types.
+async def describe_cube(client: Client, cube: Cube, common: CommonBands) -> DescribedImage:
+    """Return the image of a cube's first step with what is foretold of its types; asks for no pixel.
 
-    Metadata is believed where images are read as they are. A reduction has types of its own; where masks are put in,
-    what is asked for is cast to the types that its description says, otherwise one pixel tells them.
+    Metadata foretells them where images are read as they are; a reduction has types of its own, which its description
+    foretells.
 
-    Args:
-        client: Asks.
-        cube: What is read.
-        common: What metadata says of its bands.
-        grid: Where it will be read.
-        mode: What becomes of masked pixels.
-        is_probing: Whether one pixel may be asked for; if not, descriptions are believed.
+    Raises:
+        ServiceRefusal: If the service refuses the expression.
     """
-    if cube.applied is None and common.bands is not None:
-        return common.bands
     image = Image(graph=cube.step_expression(cube.steps[0]), bands=cube.bands)
-    told = dict(await client.describe_bands(image))
-    described = DescribedImage(image=image, asset=None, types=tuple((name, told.get(name)) for name in cube.bands))
-    return await typed_bands(client, described, grid, is_probing=is_probing and mode == "none")
+    told = dict(zip(common.names, common.dtypes, strict=True))
+    if cube.applied is not None or common.bands is None:
+        told = {band.id: band.dtype for band in await client.describe_bands(image)}
+    return DescribedImage(image=image, asset=None, types=tuple((name, told.get(name)) for name in cube.bands))
 
 
 def most_steps(cube: Cube, bands: Sequence[Band], masking: Masking) -> int:

@@ -12,7 +12,7 @@ from eezarr.earthengine.thumbnails import create_thumbnail, get_thumbnail
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from eezarr.earthengine import Image
+    from eezarr.earthengine import AssetBand, Image
     from eezarr.earthengine.pixelrequest import RequestKind
     from eezarr.grid import PixelGrid
     from eezarr.plan import Band
@@ -95,13 +95,18 @@ class Service(Catalogue, Exports):
         """
         return await self._ask("one pixel", lambda service: service.probe_bands(image, grid))
 
-    async def describe_bands(self, image: Image) -> tuple[tuple[str, str | None], ...]:
-        """Return names and NumPy types of a computed image's bands from its description; asks for no pixel.
+    async def describe_bands(self, image: Image) -> tuple[AssetBand, ...]:
+        """Return the bands of a computed image from its description, without grids; asks for no pixel.
+
+        The description is kept for the client's life.
 
         Raises:
             ServiceRefusal: If the service refuses the expression.
         """
-        return await self._ask("value:compute of the image", lambda service: service.describe_bands(image))
+        return await self.descriptions.get(
+            ("bands", image.graph),
+            lambda: self._ask("value:compute of the image", lambda service: service.describe_bands(image)),
+        )
 
 
 def _body(request: PixelRequest | Mapping[str, object], kind: RequestKind) -> Mapping[str, object]:

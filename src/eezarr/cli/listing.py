@@ -79,7 +79,7 @@ def print_info(service: Service, asset: str, *, as_json: bool) -> None:
             return await service.get_asset(asset)
 
     info = run_to_end(run())
-    sys.stdout.write(json.dumps(_facts(info)) + "\n" if as_json else "".join(_lines(info)))
+    sys.stdout.write(json.dumps(_facts(info) | {"raw": info.raw}) + "\n" if as_json else "".join(_lines(info)))
 
 
 def _write(text: str) -> None:

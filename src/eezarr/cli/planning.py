@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eezarr.api import JobPlan
+    from eezarr.api.jobs import Estimate
     from eezarr.config import Job
     from eezarr.plan import Plan
 
-__all__ = ["print_plan"]
+__all__ = ["pixels_text", "print_plan"]
 
 
 def print_plan(job: Job, *, as_json: bool, geojson: Path | None) -> None:
@@ -49,7 +50,11 @@ def _facts(planned: JobPlan) -> dict[str, object]:
         "steps_per_request": len(plan.tile(0).steps),
         "tiles": plan.wanted_count,
         "requests": estimate.requests,
-        "bytes": {"pixels": estimate.pixel_bytes, "largest_request": estimate.largest_request_bytes},
+        "bytes": {
+            "pixels": estimate.pixel_bytes,
+            "bodies": estimate.body_bytes,
+            "largest_request": estimate.largest_request_bytes,
+        },
         "estimated_seconds": round(estimate.seconds, 1),
         "export_advice": _advice(planned),
         "output": planned.job.output,
@@ -75,7 +80,7 @@ def _text(planned: JobPlan, facts: dict[str, object]) -> str:
             "requests",
             f"{estimate.requests}, the largest of {estimate.largest_request_bytes} bytes as the service counts",
         ),
-        ("pixels", f"{estimate.pixel_bytes / 1e6:.1f} MB"),
+        ("pixels", pixels_text(estimate)),
         (
             "time",
             f"about {estimate.seconds:.0f} s with {slots} requests at a time, "
@@ -89,6 +94,12 @@ def _text(planned: JobPlan, facts: dict[str, object]) -> str:
     if advice := _advice(planned):
         rows.append(("export", advice))
     return "".join(f"{name:<10} {value}\n" for name, value in rows)
+
+
+def pixels_text(estimate: Estimate) -> str:
+    """Return how much a job fetches: its pixels, and its bodies where they hold masks or labels, too."""
+    more = estimate.body_bytes - estimate.pixel_bytes
+    return f"{estimate.pixel_bytes / 1e6:.1f} MB" + (f", and {more / 1e6:.1f} MB of masks and labels" if more else "")
 
 
 def _advice(planned: JobPlan) -> str | None:

@@ -12,6 +12,7 @@ import numpy as np
 from eezarr.api.jobs import MEGABYTE_S, REQUEST_S
 from eezarr.api.samplejobs import plan_samples_job, run_samples_job
 from eezarr.cli.fetching import run_to_report
+from eezarr.cli.planning import pixels_text
 from eezarr.cli.summary import summarised
 from eezarr.errors import InvalidInput
 from eezarr.store import open_samples, open_stored_samples
@@ -80,7 +81,11 @@ def _facts(planned: SamplesJobPlan) -> dict[str, object]:
         "splits": None if plan.splits is None else plan.splits.counts,
         "shard": plan.layout.per_shard,
         "requests": estimate.requests,
-        "bytes": {"pixels": estimate.pixel_bytes, "largest_request": estimate.largest_request_bytes},
+        "bytes": {
+            "pixels": estimate.pixel_bytes,
+            "bodies": estimate.body_bytes,
+            "largest_request": estimate.largest_request_bytes,
+        },
         "estimated_seconds": round(estimate.seconds, 1),
         "output": planned.job.output,
         "fingerprint": plan.fingerprint,
@@ -101,7 +106,7 @@ def _text(planned: SamplesJobPlan, facts: dict[str, object]) -> str:
             "requests",
             f"{estimate.requests}, the largest of {estimate.largest_request_bytes} bytes as counted",
         ),
-        ("pixels", f"{estimate.pixel_bytes / 1e6:.1f} MB"),
+        ("pixels", pixels_text(estimate)),
         (
             "time",
             f"about {estimate.seconds:.0f} s with {slots} requests at a time, "

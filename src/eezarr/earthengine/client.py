@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from eezarr.earthengine.auth import Credentials
-    from eezarr.earthengine.catalogue import AssetInfo
+    from eezarr.earthengine.catalogue import AssetBand, AssetInfo
     from eezarr.earthengine.compression import GzipMode
     from eezarr.earthengine.expression import Expression
     from eezarr.earthengine.image import Image
@@ -183,8 +183,8 @@ class EarthEngine:
             )
         return answer["result"]
 
-    async def describe_bands(self, image: Image) -> tuple[tuple[str, str | None], ...]:
-        """Return names and NumPy types of a computed image's bands from its description; asks for no pixel.
+    async def describe_bands(self, image: Image) -> tuple[AssetBand, ...]:
+        """Return the bands of a computed image from its description, without grids; asks for no pixel.
 
         Raises:
             InvalidInput: If the image is not computed, or the expression makes no image.

@@ -59,6 +59,9 @@ Python's parser warns of other texts (`'\\d'`, `1if`), and a warning is printed,
 No quote follows a text: three of them would begin another kind of text.
 """
 
+_OTHER_TYPES_ATTEMPTS = 3
+"""Of a body in other types than were planned: one may have been garbled; what comes again is what the service sends."""
+
 _HINT = "If it goes on, check that `api_url` names an Earth Engine and no proxy rewrites bodies."
 
 
@@ -86,11 +89,13 @@ def decode_pixels(buffer: Buffer, length: int, *, bands: Sequence[Band], shape: 
     start, text = _split_header(buffer.data[:length])
     fields, got_shape = _parse_header(text)
     expected = tuple((band.name, band.dtype) for band in bands)
-    if fields != expected:
+    if [name for name, _ in fields] != [name for name, _ in expected]:
         raise _bad(f"holds the bands {_listed(fields)}, not {_listed(expected)}")
     if got_shape != shape:
         raise _bad(f"holds {got_shape} pixels, not {shape}")
     _check_length(length, start, fields, shape)
+    if fields != expected:
+        raise _other_types(fields, expected)
     return np.ndarray((shape.height, shape.width), record_dtype(bands), buffer=buffer, offset=start)
 
 
@@ -186,6 +191,18 @@ def _kind(head: bytes) -> str:
 def _listed(fields: tuple[tuple[str, str], ...]) -> str:
     shown = ", ".join(f"{name[:40]} {dtype}" for name, dtype in itertools.islice(fields, 6))
     return f"[{shown}{f', … {len(fields)} in all' if len(fields) > 6 else ''}]"
+
+
+def _other_types(fields: tuple[tuple[str, str], ...], expected: tuple[tuple[str, str], ...]) -> BadBody:
+    differ = [(name, sent, dtype) for (name, sent), (_, dtype) in zip(fields, expected, strict=True) if sent != dtype]
+    name, sent, dtype = differ[0]
+    more = f" (and {len(differ) - 1} more bands in other types)" if len(differ) > 1 else ""
+    return BadBody(
+        f"The service sends {sent} where {dtype} was planned, in band {name[:40]!r}{more}.",
+        hint="If images of a collection differ, name one type for the band: cast. If the asset was replaced since its "
+        "store was begun, start the store again: --overwrite.",
+        most_attempts=_OTHER_TYPES_ATTEMPTS,
+    )
 
 
 def _bad(what: str) -> BadBody:

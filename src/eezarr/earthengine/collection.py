@@ -5,6 +5,7 @@ Pure: a listing's records in, records out; nothing is asked here.
 Law: steps are ordered by time, and do not depend on the order in which images were listed. In a step the images lie
 oldest first (images of the same start by name), so that a mosaic shows the newest on top. A group is always reduced,
 also one of a single image: all steps have the type of the reduction. Without grouping nothing is reduced.
+Only where all images become one, and not all of them have times, they lie in the order in which they were listed.
 """
 
 from __future__ import annotations
@@ -44,9 +45,12 @@ __all__ = [
     "common_bands",
     "group_images",
     "group_key",
-    "oldest_first",
+    "in_order",
     "start_of",
 ]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""Stands for the time of what has none, where no time is stored."""
 
 Grouping: TypeAlias = Literal["none", "solar_day", "day", "month", "year", "all"]
 """Which images are one time step: each its own, or all of a (solar or UTC) day, a UTC month, a UTC year; or all."""
@@ -72,9 +76,9 @@ def group_images(images: Iterable[AssetInfo], grouping: Grouping) -> tuple[Step,
     millisecond. Steps of the same time stay apart, ordered by the names of their images.
 
     Raises:
-        InvalidInput: If there are no images, or one has no start time, or (`solar_day`) no geometry.
+        InvalidInput: If there are no images, or one has no start time (but for `all`), or (`solar_day`) no geometry.
     """
-    timed = oldest_first(images)
+    timed = in_order(images, grouping)
     groups: dict[object, list[tuple[datetime, str]]] = {}
     for start, name, image in timed:
         groups.setdefault(group_key(start, image, grouping), []).append((start, name))
@@ -109,6 +113,9 @@ class Cube:
     """Bands that every image is made to have in a type of the job's choice, before any reduction."""
     lacks: tuple[Lack, ...] = ()
     """Images that lack bands, ordered by name: they are given masked ones."""
+    widened: tuple[Band, ...] = ()
+    """Bands of which images state different ranges: every image is made to have them in a type that holds all, before
+    any reduction. Part of the bands' types, and so not of the key."""
     filter: str | None = None
     """What the images' properties must be, as the job says it: for provenance only."""
 
@@ -151,6 +158,7 @@ class Cube:
         told |= {"reduce": self.applied} if self.applied else {}
         told |= {"filter": self.filter} if self.filter else {}
         told |= {"cast": {band.name: band.dtype for band in self.casts}} if self.casts else {}
+        told |= {"widened": {band.name: band.dtype for band in self.widened}} if self.widened else {}
         lacks = {lack.image: {band.name: band.dtype for band in lack.bands} for lack in self.lacks}
         told |= {"lacks": lacks} if lacks else {}
         return told | {
@@ -191,11 +199,12 @@ class Cube:
 class _Images:
     """The images of a cube's steps, which share the nodes that are the same in all of them."""
 
-    __slots__ = ("_casts", "_cube", "_order", "_selectors")
+    __slots__ = ("_casts", "_cube", "_kinds", "_order", "_selectors")
 
     def __init__(self, cube: Cube) -> None:
         self._cube = cube
-        self._casts = constant(_types(cube.casts))
+        self._kinds = _types((*cube.widened, *cube.casts))
+        self._casts = constant(self._kinds)
         self._order = constant(list(cube.bands))
         self._selectors = selectors(cube.bands)
 
@@ -213,12 +222,12 @@ class _Images:
         lack = self._lack(name)
         if lack is None:
             selected = call("Image.select", {"bandSelectors": self._selectors, "input": image})
-            return call("Image.cast", {"bandTypes": self._casts, "image": selected}) if self._cube.casts else selected
+            return call("Image.cast", {"bandTypes": self._casts, "image": selected}) if self._kinds else selected
         short = {band.name for band in lack.bands}
         had = [band for band in self._cube.bands if band not in short]
         selected = call("Image.select", {"bandSelectors": selectors(had), "input": image})
         # Bands that the image has not are added masked. Source: the description of Image.cast.
-        kinds = constant(_types(lack.bands) | _types(self._cube.casts))
+        kinds = constant(_types(lack.bands) | self._kinds)
         return call("Image.cast", {"bandOrder": self._order, "bandTypes": kinds, "image": selected})
 
     def _lack(self, name: str) -> Lack | None:
@@ -231,13 +240,18 @@ def _types(bands: Iterable[Band]) -> dict[str, str]:
     return {band.name: pixel_type(band.dtype) for band in bands}
 
 
-def oldest_first(images: Iterable[AssetInfo]) -> list[tuple[datetime, str, AssetInfo]]:
-    """Return start, name and image of each, in this order; each once: a listing that changes meanwhile may repeat one.
+def in_order(images: Iterable[AssetInfo], grouping: Grouping) -> list[tuple[datetime, str, AssetInfo]]:
+    """Return start, name and image of each, each once: a listing that changes meanwhile may repeat one.
+
+    They are ordered by start and name. Images of `all` of which some have no start keep the order of the listing; such
+    a start is told as that of 1970.
 
     Raises:
-        InvalidInput: If an image has no start time.
+        InvalidInput: If an image has no start time, and is not one of `all`.
     """
     distinct = {image.name: image for image in images}
+    if grouping == "all" and any(image.start_time is None for image in distinct.values()):
+        return [(image.start_time or EPOCH, name, image) for name, image in distinct.items()]
     return sorted(((start_of(image), name, image) for name, image in distinct.items()), key=lambda item: item[:2])
 
 
@@ -250,7 +264,8 @@ def start_of(image: AssetInfo) -> datetime:
     if image.start_time is None:
         raise InvalidInput(
             f"{image.id} has no start time, so it has no place on the time axis.",
-            hint="Leave it out with a filter, or read it by itself as an image.",
+            hint='Use group = "all", which makes one image of all, without times; or leave it out with a filter; or '
+            "read it by itself as an image.",
         )
     start = image.start_time.astimezone(UTC)
     return start.replace(microsecond=start.microsecond // 1000 * 1000)

@@ -1,4 +1,9 @@
-"""What the images of a collection have in common: bands of the same names and types, or how they come to have them."""
+"""Bands that the images of a collection have in common: of the same names and types, or how they come to have them.
+
+Rule: a range that is narrower than another's is no other type. Where images state different ranges of integers, each
+is cast to a type that holds all of them, which changes no value; the service need not agree with us about which type a
+narrow range has. Types that no image's own type holds all of, and floats beside integers, are the job's to decide.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +12,16 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
+from eezarr.earthengine.catalogue import INTEGER_RANGES, foretold_type
 from eezarr.errors import InvalidInput
 from eezarr.plan.bands import DTYPES, Band
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from eezarr.earthengine.catalogue import AssetInfo
+    from eezarr.earthengine.catalogue import AssetBand, AssetInfo
 
-__all__ = ["CommonBands", "Lack", "Missing", "common_bands"]
+__all__ = ["CommonBands", "Lack", "Missing", "common_bands", "require_numbers"]
 
 Missing: TypeAlias = Literal["error", "skip", "mask"]
 """What becomes of images that lack a band: an `error` that names them; they are left out; the band is masked there."""
@@ -47,10 +53,12 @@ class CommonBands:
     """How many were left out."""
     lacks: tuple[Lack, ...]
     """Images that lack bands, ordered by name."""
+    widened: tuple[Band, ...] = ()
+    """Bands of which images state different ranges, in a type that holds all of them."""
 
     @property
     def bands(self) -> tuple[Band, ...] | None:
-        """The bands as metadata tells them, or None: then ask for one pixel.
+        """The bands as metadata foretells them, or None where it does not.
 
         They are those of single images. A reduction has types of its own (a mean is float64), which one pixel tells.
         """
@@ -90,21 +98,67 @@ def common_bands(
             hint='Ask for fewer bands, or use missing = "mask" with a mask mode.',
         )
     problems = [_lack_told(found, lacking)] if lacking and missing == "error" else []
-    dtypes = []
+    dtypes: list[str | None] = []
+    widened: list[Band] = []
+    mixed: list[str] = []
     for name in names:
-        types = _types(stay, name)
-        dtypes.append(casts[name] if name in casts else next(iter(types)) if len(types) == 1 else None)
-        if name not in casts and len(types - {None}) > 1:
+        bands = [band for image in stay for band in image.bands if band.id == name]
+        require_numbers(f"The collection's image {stay[0].id}", bands)
+        if name in casts:
+            dtypes.append(casts[name])
+            continue
+        common = _common_type(bands)
+        dtypes.append(common)
+        if common is None and len({band.dtype for band in bands} - {None}) > 1:
+            mixed.append(name)
             problems.append(_types_told(stay, name))
+        elif common is not None and not _is_certain(bands, is_lacked=len(bands) < len(stay)):
+            widened.append(Band(name, common))
     if problems:
-        raise InvalidInput(" ".join(problems), hint=_how_to_harmonise(stay, names, lacking, missing))
+        raise InvalidInput(" ".join(problems), hint=_how_to_harmonise(stay, mixed, lacking, missing))
     return CommonBands(
         names=names,
         dtypes=tuple(dtypes),
         images=stay,
         skipped=len(found) - len(stay),
         lacks=_lacks(lacking, dict(zip(names, dtypes, strict=True))) if missing == "mask" else (),
+        widened=tuple(widened),
     )
+
+
+def require_numbers(image: str, bands: Iterable[AssetBand]) -> None:
+    """Check that no band holds arrays: they cannot come as plain fields of a body.
+
+    Raises:
+        InvalidInput: If one does.
+    """
+    arrays = list(dict.fromkeys(band.id for band in bands if band.dimensions))
+    if arrays:
+        raise InvalidInput(
+            f"{image} has an array in each pixel of {', '.join(arrays[:20])}, which cannot be fetched as a number.",
+            hint="In an expression, arrayFlatten makes a band of each element, arrayGet takes one. Or choose others.",
+        )
+
+
+def _common_type(bands: Sequence[AssetBand]) -> str | None:
+    """Return the one type that all of these have or can be given without a change; None if there is none, or untold."""
+    types = {band.dtype for band in bands}
+    spans = {band.span for band in bands if band.span is not None}
+    if len(types) == 1 or None in types or not all(band.span is not None for band in bands):
+        return types.pop() if len(types) == 1 else None
+    common = foretold_type(min(low for low, _ in spans), max(high for _, high in spans))
+    whole = {dtype for dtype in types if dtype is not None and INTEGER_RANGES.get(dtype) in spans}
+    return common if common in types or len(whole) < 2 else None
+
+
+def _is_certain(bands: Sequence[AssetBand], *, is_lacked: bool) -> bool:
+    """Return whether the service answers one type for all of these as they are, and for what stands for a lacking one.
+
+    Of the range of a whole type the type is known, of a narrower one it is not.
+    """
+    spans = {band.span for band in bands}
+    (span, *others) = spans
+    return not others and (span is None or not is_lacked or span in INTEGER_RANGES.values())
 
 
 def _names(images: Sequence[AssetInfo], wanted: Sequence[str] | None) -> tuple[str, ...]:
@@ -183,16 +237,14 @@ def _first_few(ids: Sequence[str]) -> str:
 
 
 def _how_to_harmonise(
-    images: Sequence[AssetInfo], names: Sequence[str], lacking: Mapping[str, object], missing: Missing
+    images: Sequence[AssetInfo], mixed: Sequence[str], lacking: Mapping[str, object], missing: Missing
 ) -> str:
     ways = []
     if lacking and missing == "error":
         ways.append('missing = "skip" leaves out images that lack a band, missing = "mask" makes it masked there')
-    for name in names:
+    for name in mixed[:1]:
         told = {dtype for dtype in _types(images, name) if dtype is not None}
-        if len(told) > 1:
-            holds_all = np.result_type(*told).name
-            dtype = holds_all if holds_all in DTYPES else "float64"
-            ways.append(f'cast = {{ {name} = "{dtype}" }} makes the band of this type in every image')
-            break
+        holds_all = np.result_type(*told).name
+        dtype = holds_all if holds_all in DTYPES else "float64"
+        ways.append(f'cast = {{ {name} = "{dtype}" }} makes the band of this type in every image')
     return f"In the job, {'; '.join(ways)}."

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from eezarr.earthengine.computing import hint_of
 from eezarr.earthengine.payload import JsonBody
 from eezarr.earthengine.status import clean
 from eezarr.errors import AccessDenied, BadBody, EezarrError, InvalidInput, ServiceRefusal, Unreachable
@@ -58,10 +59,7 @@ _CANCELLED, _PERMISSION, _INTERNAL, _UNAVAILABLE, _UNAUTHENTICATED = 1, 7, 13, 1
 """Codes of google.rpc.Code. Source: https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto"""
 
 _FAILURE_HINTS = (
-    (r"Export too large: specified", "Raise `max_pixels`, or export a smaller grid."),
-    (r"must have compatible data types", "Choose bands of one type, or cast the image, as `toFloat()` does."),
     (r"Reprojection output too large", "Ask for a coarser grid, or do without `reproject()`."),
-    (r"unbounded image", "Give the export a grid."),
     (r"out of memory|memory limit|timed out", "Compute less per pixel, or export it in parts."),
     (r"[Ii]nternal error|unavailable", "Export it again; https://status.earthengine.app tells of outages."),
     (r"bucket|[Ss]torage", "Check the bucket's name, and that the account may write there."),
@@ -140,7 +138,8 @@ class Operation:
         if self.state == "CANCELLED" or self.error_code == _CANCELLED:
             return ServiceRefusal(f"The operation {self.name} was cancelled.", hint="Export it again.", status=499)
         message = f"The operation {self.name} failed: {self.error_message or 'the service does not say why'}"
-        hint = next((hint for text, hint in _FAILURE_HINTS if re.search(text, self.error_message)), None)
+        own = next((hint for text, hint in _FAILURE_HINTS if re.search(text, self.error_message)), None)
+        hint = hint_of(self.error_message) or own
         if self.error_code in {_PERMISSION, _UNAUTHENTICATED}:
             return AccessDenied(
                 message, hint=hint or "Check that the account may read the images and write the result."

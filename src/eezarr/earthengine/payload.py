@@ -7,13 +7,14 @@ once and each request appends its grid: encoding anew costs a third of a core at
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eezarr.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from eezarr.grid import PixelGrid
 
@@ -98,9 +99,16 @@ class PixelTemplate:
 
 def _encode(document: Mapping[str, object]) -> bytes:
     try:
-        return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+        return json.dumps(document, separators=(",", ":"), allow_nan=False, default=_as_object).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(
             f"The request cannot be written as JSON: {str(error)[:200]}.",
             hint="Use text, finite numbers, booleans, lists and objects with text keys only.",
         ) from error
+
+
+def _as_object(value: object) -> dict[object, object]:
+    """Return a mapping that is no dict, such as a read-only view of one, as JSON's encoder knows it."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{type(value).__name__} is not JSON")
+    return dict(value)

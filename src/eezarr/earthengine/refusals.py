@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from eezarr.earthengine.computing import COMPUTING
 from eezarr.errors import AccessDenied, BadBody, EezarrError, ServiceRefusal, Throttled, TooHeavy, Unreachable
 
 if TYPE_CHECKING:
@@ -306,5 +307,10 @@ _GENERAL = (
     ),
 )
 
-REFUSALS: tuple[Refusal, ...] = (*_THROTTLING, *_SIZES, *_BACKEND, *_ACCESS_REFUSALS, *_GENERAL)
+_COMPUTING = tuple(
+    Refusal(name=known.name, error=ServiceRefusal, text=known.text, hint=known.hint, source=known.source)
+    for known in COMPUTING
+)
+
+REFUSALS: tuple[Refusal, ...] = (*_THROTTLING, *_SIZES, *_COMPUTING, *_BACKEND, *_ACCESS_REFUSALS, *_GENERAL)
 """All rows, in the order in which they are tried; the last one fits everything."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from eezarr.earthengine.collection import group_key, oldest_first
+from eezarr.earthengine.collection import group_key, in_order
 from eezarr.errors import InvalidInput
 from eezarr.plan import COMPUTE_PIXELS_LIMITS, GET_PIXELS_LIMITS
 from eezarr.samples import ImageTable
@@ -111,9 +111,9 @@ def image_table(images: Iterable[AssetInfo], grouping: Grouping) -> ImageTable:
     """Return listed images as samples are matched with them; `group_images` says what is one step.
 
     Raises:
-        InvalidInput: If an image has no start time, or (`solar_day`) no footprint.
+        InvalidInput: If an image has no start time (but for `all`), or (`solar_day`) no footprint.
     """
-    timed = oldest_first(images)
+    timed = in_order(images, grouping)
     keys = [group_key(start, image, grouping) for start, _, image in timed]
     numbers: dict[object, int] = {}
     groups = [numbers.setdefault(key, len(numbers)) for key in keys]

@@ -68,6 +68,7 @@ class ImageCollection:
             reduction=self.reduce,
             casts=tuple(Band(band, dtype) for band, dtype in self.cast),
             lacks=common.lacks,
+            widened=common.widened,
             filter=self.query.filter,
         )
         return cube, common

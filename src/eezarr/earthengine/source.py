@@ -67,6 +67,7 @@ def described_subject(
         grouping=next(known for known in _GROUPINGS if known == described.get("group", "none")),
         reduction=next(known for known in _REDUCTIONS if known == described.get("reduce", "mosaic")),
         casts=_bands(described.get("cast")),
+        widened=_bands(described.get("widened")),
         lacks=tuple(Lack(image=name, bands=_bands(short)) for name, short in sorted(_table(described.get("lacks")))),
     )
 

@@ -219,7 +219,15 @@ class _Run:
             self.in_a_row = 0
             await self.keeper.keep(tile, had.pixels)
             size = had.pixels.nbytes
-        self.observe(TileStored(tile=tile.index, pixel_bytes=size, attempts=had.attempts, seconds=clock() - start_s))
+        self.observe(
+            TileStored(
+                tile=tile.index,
+                pixel_bytes=tile.pixel_bytes,
+                attempts=had.attempts,
+                seconds=clock() - start_s,
+                body_bytes=size,
+            )
+        )
 
 
 def _let_go(error: EezarrError) -> None:

@@ -48,10 +48,12 @@ class Report:
     bytes_received: int
     """Bodies as they came over the wire."""
     bytes_pixels: int
-    """Pixels stored by this run, uncompressed."""
+    """Pixels stored by this run, uncompressed; masks and labels are not counted."""
     seconds: float
     missing: tuple[MissingTile, ...]
     """Every tile that was asked for and is not in the store."""
+    bytes_bodies: int = 0
+    """Pixels, masks and labels stored by this run, uncompressed: what bodies held next to their headers."""
 
     @property
     def is_complete(self) -> bool:
@@ -74,7 +76,7 @@ class Report:
                 "throttled": self.requests_throttled,
                 "split": self.requests_split,
             },
-            "bytes": {"received": self.bytes_received, "pixels": self.bytes_pixels},
+            "bytes": {"received": self.bytes_received, "bodies": self.bytes_bodies, "pixels": self.bytes_pixels},
             "seconds": round(self.seconds, 3),
             "output": self.output,
             "failures": [
@@ -92,6 +94,7 @@ class Tally:
     retried: int = 0
     split: int = 0
     pixel_bytes: int = 0
+    body_bytes: int = 0
     received_bytes: int = 0
     """Of bodies, as they came over the wire; added to by whoever receives them."""
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -106,6 +109,7 @@ class Tally:
             self.split += 1
         elif isinstance(event, TileStored):
             self.pixel_bytes += event.pixel_bytes
+            self.body_bytes += event.body_bytes
 
     def on_received(self, size: int) -> None:
         """Count a body's bytes."""

@@ -104,6 +104,11 @@ class Tile:
         """The bands of the request and the answer, in order."""
         return self.selection.wire_bands
 
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of the pixels that are stored of it, uncompressed; its body holds masks and labels, too."""
+        return self.window.shape.size * len(self.steps) * sum(band.itemsize for band in self.bands)
+
     def at(self, window: Window) -> Tile:
         """Return a part of this tile: the same bands in another window of the region."""
         return replace(self, window=window)
@@ -250,8 +255,21 @@ class Plan:
 
     @property
     def pixel_bytes(self) -> int:
-        """Bytes of all pixels, uncompressed, without masks."""
-        return self.grid.shape.size * self.step_count * sum(band.itemsize for band in self.bands)
+        """Bytes of the bands' pixels in all wanted tiles, uncompressed: what the tiles' `pixel_bytes` sum up to."""
+        return self._wanted_pixels * self.step_count * sum(band.itemsize for band in self.bands)
+
+    @property
+    def body_bytes(self) -> int:
+        """Bytes of all that is asked for, masks included: what bodies hold next to their headers, uncompressed."""
+        a_step = (replace(group, steps=range(1)).wire_bands for group in self._cut.selections[0])
+        return self._wanted_pixels * self.step_count * sum(band.itemsize for bands in a_step for band in bands)
+
+    @property
+    def _wanted_pixels(self) -> int:
+        """Pixels of one band at one time in the tiles that are asked for."""
+        if self.coverage is None:
+            return self.grid.shape.size
+        return _touched_pixels(self.coverage, self.grid.shape, self.tile_shape)
 
     @property
     def tile_bytes(self) -> int:
@@ -373,3 +391,13 @@ def _touched_row(coverage: Coverage, grid: Shape2D, tile: Shape2D, row: int) -> 
 def _touched_places(coverage: Coverage, grid: Shape2D, tile: Shape2D) -> int:
     rows = -(-grid.height // tile.height)
     return sum(int(_touched_row(coverage, grid, tile, row).sum()) for row in range(rows))
+
+
+@lru_cache(maxsize=4)
+def _touched_pixels(coverage: Coverage, grid: Shape2D, tile: Shape2D) -> int:
+    widths = np.diff(np.append(np.arange(0, grid.width, tile.width), grid.width))
+    tops = range(0, grid.height, tile.height)
+    return sum(
+        min(tile.height, grid.height - top) * int(widths[_touched_row(coverage, grid, tile, row)].sum())
+        for row, top in enumerate(tops)
+    )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -171,9 +171,20 @@ class SamplePlan:
 
     @property
     def pixel_bytes(self) -> int:
-        """Bytes of all pixels that are asked for, uncompressed, without masks and labels."""
-        steps = self.wanted_count if not self.has_time or self.steps is None else int(self.steps.counts.sum())
-        return self.size.size * steps * sum(band.itemsize for band in self.bands)
+        """Bytes of the bands' pixels of all wanted samples, uncompressed: what their tiles' `pixel_bytes` sum up to."""
+        return self.size.size * self._wanted_steps * sum(band.itemsize for band in self.bands)
+
+    @property
+    def body_bytes(self) -> int:
+        """Bytes of all that is asked for, masks and labels included: what bodies hold next to their headers."""
+        a_step = sum(band.itemsize for band in replace(self._selection(range(1)), target=None).wire_bands)
+        labels = 0 if self.target is None else self.target.itemsize
+        return self.size.size * (self._wanted_steps * a_step + self.wanted_count * labels)
+
+    @property
+    def _wanted_steps(self) -> int:
+        """Steps of all wanted samples together."""
+        return self.wanted_count if not self.has_time or self.steps is None else int(self.steps.counts.sum())
 
     def tile(self, index: int) -> Tile:
         """Return a sample as what is asked for.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from eezarr.plan import Plan, Tile, Tiling
+    from eezarr.plan import Band, Plan, Tile, Tiling
     from eezarr.protocols import Buffer, Pixels
     from eezarr.store.arrays import PixelArray
     from eezarr.store.halving import Resampling
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from eezarr.store.location import Location
     from eezarr.store.record import JobRecord
 
-__all__ = ["ZarrSink", "recorded_tiling"]
+__all__ = ["ZarrSink", "recorded_bands", "recorded_tiling"]
 
 
 def recorded_tiling(output: str | os.PathLike[str]) -> tuple[str, Tiling] | None:
@@ -53,6 +53,20 @@ def recorded_tiling(output: str | os.PathLike[str]) -> tuple[str, Tiling] | None
     location = locate(output)
     record = read_record(location) if location.may_exist else None
     return None if record is None or not record.is_ready else (record.plan.lineage, record.tiling)
+
+
+def recorded_bands(output: str | os.PathLike[str]) -> tuple[str, tuple[Band, ...]] | None:
+    """Return what the store at a place was read from (`Plan.image_key`) and its bands; None if there is none of ours.
+
+    The bands have the types that one pixel told when the store was begun. Blocks.
+
+    Raises:
+        InvalidInput: If the output is no path or URL that can be stored in.
+        StoreError: If the storage fails; `ForeignStore` if the record there cannot be read.
+    """
+    location = locate(output)
+    record = read_record(location) if location.may_exist else None
+    return None if record is None or not record.is_ready else (record.plan.image_key, record.plan.bands)
 
 
 class ZarrSink:
