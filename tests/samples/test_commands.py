@@ -53,7 +53,7 @@ def test_plan_says_what_would_be_asked(bench, eezarr, sites):
 
 
 def test_a_missing_sample_is_exit_code_one_and_status_counts_by_split_and_label(bench, eezarr, sites):
-    bench.emulator.script(["none"] * 3 + ["unavailable"])
+    bench.emulator.script(["none"] * 4 + ["unavailable"])  # one pixel tells types
     ended = eezarr("samples", "job.toml", "--json", "--events", "events.jsonl")
     assert ended.returncode == 1
     summary = json.loads(ended.stdout)

@@ -104,7 +104,7 @@ def test_splits_by_hash_with_another_share_move_the_statistics(bench):
 def test_a_job_that_was_broken_off_goes_on_with_the_other_labels(bench):
     bench.sites(on_mixed(COUNT, **OLD))
     job = JOB + "[store]\nshard = 4\n[fetch]\nattempts = 1\nmax_concurrency = 1\n"
-    bench.emulator.script(["none"] * 6 + ["unavailable"])
+    bench.emulator.script(["none"] * 7 + ["unavailable"])  # one pixel tells types
     with pytest.raises(Incomplete):
         bench.run(job)
     bench.sites(on_mixed(COUNT, **NEW))

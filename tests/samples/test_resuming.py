@@ -98,7 +98,7 @@ def test_interrupted_in_the_midst_of_a_shard_nothing_is_asked_twice(bench):
 def test_a_sample_that_cannot_be_had_is_named_and_asked_again(bench, shard):
     bench.sites(on_mixed(10))
     job = JOB + shard + "[fetch]\nattempts = 1\nmax_concurrency = 1\n"
-    bench.emulator.script(["none", "none", "unavailable"])
+    bench.emulator.script(["none", "none", "none", "unavailable"])  # one pixel tells types
     with pytest.raises(Incomplete, match=r"1 samples are missing: sample 2 \(site '") as error:
         bench.run(job)
     (missing,) = error.value.report.missing
@@ -203,7 +203,7 @@ def test_samples_that_share_a_damaged_shard_with_a_missing_one_are_fetched_again
     """The missing one cannot be stored without the others, and those cannot be read any more."""
     bench.sites(on_mixed(12))
     job = JOB + "[store]\nshard = 6\n[fetch]\nattempts = 1\nmax_concurrency = 1\n"
-    bench.emulator.script(["none", "none", "unavailable"])
+    bench.emulator.script(["none", "none", "none", "unavailable"])  # one pixel tells types
     with pytest.raises(Incomplete):
         bench.run(job)
     path = bench.store / "pixels/c/0/0/0/0"

@@ -134,7 +134,7 @@ def test_a_service_that_answers_otherwise_is_told_from_an_altered_store(bench, e
 def test_samples_that_could_not_be_had_are_left_out(bench, eezarr):
     bench.sites(on_mixed(8))
     bench.job(IMAGE + "[fetch]\nattempts = 1\nmax_concurrency = 1\n")
-    bench.emulator.script(["none"] * 3 + ["unavailable"])
+    bench.emulator.script(["none"] * 4 + ["unavailable"])  # one pixel tells types
     assert eezarr("samples", "job.toml").returncode == 1
     asked = bench.emulator.stats().pixel_requests
     ended = eezarr("verify", "out.zarr", "--sample", 8, "--json")
@@ -146,7 +146,7 @@ def test_samples_that_could_not_be_had_are_left_out(bench, eezarr):
 def test_nothing_stored_is_nothing_asked(bench, eezarr):
     bench.sites(on_mixed(3))
     bench.job(IMAGE + "[fetch]\nattempts = 1\nmax_concurrency = 1\n")
-    bench.emulator.script(["unavailable"] * 20)
+    bench.emulator.script(["none"] + ["unavailable"] * 20)
     assert eezarr("samples", "job.toml").returncode != 0
     bench.emulator.script([])
     ended = eezarr("verify", "out.zarr", "--sample", 3)

@@ -179,7 +179,7 @@ def test_a_complete_job_is_not_asked_again_and_another_is_refused(bench, run):
 
 @pytest.mark.parametrize("shard", SHARDS)
 def test_a_sample_that_could_not_be_had_is_committed_as_missing(bench, run, plain, output, shard):
-    bench.emulator.script(["none"] * 5 + ["unavailable"])
+    bench.emulator.script(["none"] * 7 + ["unavailable"])  # a pixel of the image and one of the labels tell types
     job = JOB + shard + "[fetch]\nattempts = 1\nmax_concurrency = 1\n"
     with pytest.raises(Incomplete, match="sample 5"):
         run(job)

@@ -148,19 +148,19 @@ class Client(Service):
         output = output_name(output)
         if refresh:
             self.descriptions.forget()
-        subject, bands = await self._described(image, grid, mask, output=None if overwrite else output)
+        store = store or StoreOptions()
+        subject, bands = await self._described(image, grid, mask, store=store, output=output, is_new=overwrite)
         plan = plan_for(
             subject,
             grid,
             bands,
-            store=store or StoreOptions(),
+            store=store,
             fetch=self.options,
             output=output,
             masking=masking_of(mask, bands),
         )
-        overviews = store.overviews if store is not None else False
         with exhaustion():
-            return await self.fetch_plan(subject, plan, output, overwrite=overwrite, overviews=overviews)
+            return await self.fetch_plan(subject, plan, output, overwrite=overwrite, overviews=store.overviews)
 
     async def fetch_plan(
         self,
@@ -266,6 +266,8 @@ class Client(Service):
             store=store or SampleStoreOptions(),
             mask=mask,
             is_probing=True,
+            output=output,
+            is_new=overwrite,
         )
         with exhaustion():
             return await self.fetch_sample_plan(resolved.subject, resolved.plan, output, overwrite=overwrite)
@@ -317,7 +319,14 @@ class Client(Service):
         return await runner.run(plan, tiles, subject, keeper, successes=successes)
 
     async def _described(
-        self, image: SubjectLike, grid: PixelGrid, mask: MaskOptions | None, *, output: str | None = None
+        self,
+        image: SubjectLike,
+        grid: PixelGrid,
+        mask: MaskOptions | None,
+        *,
+        store: StoreOptions,
+        output: str | None = None,
+        is_new: bool = False,
     ) -> tuple[Subject, tuple[Band, ...]]:
         mode = mask.mode if mask is not None else "none"
         if isinstance(image, ImageCollection):
@@ -325,13 +334,13 @@ class Client(Service):
             if not isinstance(found, Image):
                 cube, common = found
                 described = await describe_cube(self, cube, common)
-                learnt = await learnt_types(output, cube.key, widened=cube.widened)
+                learnt = await learnt_types(output, store, cube.key, is_new=is_new, widened=cube.widened)
                 return cube, await bands_of(self, described, grid, mask, is_probing=True, learnt=learnt)
             image = found
         image = Image.of(image)
         described = await describe(self, image if mode == "none" else image.through_computing())
         described.require_overlap(grid)
-        learnt = await learnt_types(output, described.image.key)
+        learnt = await learnt_types(output, store, described.image.key, is_new=is_new)
         return described.image, await bands_of(self, described, grid, mask, is_probing=True, learnt=learnt)
 
     async def _transient_plan(
@@ -339,7 +348,7 @@ class Client(Service):
     ) -> tuple[Subject, Plan]:
         fetch = self.options if tile is None else self.options.model_copy(update={"tile": tile})
         store = StoreOptions(chunk=1 if tile else 256)
-        subject, bands = await self._described(image, grid, mask)
+        subject, bands = await self._described(image, grid, mask, store=store)
         # Whatever the mode says of one mask for all: in memory each band has its own.
         each = mask.model_copy(update={"per_band": True}) if mask is not None and mask.mode == "band" else mask
         masking = masking_of(each, bands)

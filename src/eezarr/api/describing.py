@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from eezarr.earthengine import Image
 from eezarr.earthengine.commonbands import require_numbers
-from eezarr.errors import InvalidInput, ServiceRefusal, StoreError, TooHeavy
+from eezarr.errors import ForeignStore, InvalidInput, ServiceRefusal, TooHeavy
 from eezarr.grid import footprints_overlap
 from eezarr.plan import Band, RequestLimits
 from eezarr.store import recorded_bands
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from eezarr.api.client import Client
-    from eezarr.config import LimitOptions
+    from eezarr.config import LimitOptions, StoreOptions
     from eezarr.earthengine import AssetBand, AssetInfo
     from eezarr.earthengine.image import ImageLike
     from eezarr.grid import PixelGrid
@@ -49,6 +49,8 @@ class DescribedImage:
     """The asset's metadata; None for an expression."""
     types: tuple[tuple[str, str | None], ...]
     """Name and NumPy type of each of the image's bands; None where metadata does not tell."""
+    is_certain: bool
+    """Whether the types are told for certain: then what they cannot be is said before any pixel is asked for."""
 
     @property
     def bands(self) -> tuple[Band, ...] | None:
@@ -109,7 +111,10 @@ async def describe(client: Client, image: ImageLike) -> DescribedImage:
     _require_bands(name, chosen, list(known))
     require_numbers(name, [known[band] for band in chosen])
     return DescribedImage(
-        image=replace(image, bands=chosen), asset=asset, types=tuple((band, known[band].dtype) for band in chosen)
+        image=replace(image, bands=chosen),
+        asset=asset,
+        types=tuple((band, known[band].dtype) for band in chosen),
+        is_certain=all(known[band].is_certain for band in chosen),
     )
 
 
@@ -154,23 +159,33 @@ async def typed_bands(
     return await client.descriptions.get(("types", image.key, image.bands), ask)
 
 
-async def learnt_types(output: str | None, image_key: str, *, widened: Sequence[Band] = ()) -> Mapping[str, str]:
-    """Return the types by band of an image that a store holds from an earlier run; empty if it holds another, or none.
+async def learnt_types(
+    output: str | None, store: StoreOptions, image_key: str, *, is_new: bool, widened: Sequence[Band] = ()
+) -> Mapping[str, str]:
+    """Return the types by band of an image that a store holds from an earlier run; empty if it holds no such image.
 
     Args:
         output: Where the store is; None: nowhere.
+        store: What is to be stored there.
         image_key: What is read.
+        is_new: Whether a store that is there will be replaced, so that nothing is learnt from it.
         widened: Bands that are now read in a type of ours: one that the store holds in another is not learnt.
+
+    Raises:
+        InvalidInput: If the output is no place for such a store.
+        StoreError: If nothing can be stored there: told before any pixel is asked for.
     """
     if output is None:
         return NO_TYPES
     try:
-        recorded = await asyncio.to_thread(recorded_bands, output)
-    except StoreError:
-        return NO_TYPES  # whoever opens the store says what is wrong with it
+        recorded = await asyncio.to_thread(recorded_bands, output, zarr_format=store.format)
+    except ForeignStore:
+        if not is_new:
+            raise
+        recorded = None
     key, bands = recorded or ("", ())
     types = {band.name: band.dtype for band in bands}
-    fits = key == image_key and all(types.get(band.name) == band.dtype for band in widened)
+    fits = key == image_key and not is_new and all(types.get(band.name) == band.dtype for band in widened)
     return types if fits else NO_TYPES
 
 

@@ -81,17 +81,17 @@ async def resolve(job: Job, client: Client, *, is_probing: bool, is_new: bool = 
         ServiceRefusal: If the service knows no such asset, band or function.
     """
     region = _region(job)
-    output = None if is_new else job.output
     subject: Subject
     if job.collection is not None and job.collection.group != "all":
         cube, common, grid = await _resolve_cube(job, client, region)
         described = await describe_cube(client, cube, common)
-        learnt = await learnt_types(output, cube.key, widened=cube.widened)
+        learnt = await learnt_types(job.output, job.store, cube.key, is_new=is_new, widened=cube.widened)
         bands = await bands_of(client, described, grid, job.mask, is_probing=is_probing, learnt=learnt)
         subject, bands = cube, scaled_bands(bands, common.images)
     else:
         described, grid = await resolve_pixels(job, client)
-        subject, learnt = described.image, await learnt_types(output, described.image.key)
+        subject = described.image
+        learnt = await learnt_types(job.output, job.store, subject.key, is_new=is_new)
         bands = await bands_of(client, described, grid, job.mask, is_probing=is_probing, learnt=learnt)
         bands = bands if described.asset is None else scaled_bands(bands, [described.asset])
     coverage = None if region is None else Coverage.of(region, job.grid.region_crs, grid)
@@ -170,10 +170,10 @@ async def bands_of(
     """Return an image's bands with their types; see `typed_bands`.
 
     Raises:
-        InvalidInput: If a band's foretold type cannot hold its fill: told before any pixel is asked for.
+        InvalidInput: If a band's type, where that is certain, cannot hold its fill: told before any pixel is asked for.
         EezarrError: What the last attempt of a request failed with.
     """
-    if described.bands is not None:
+    if described.bands is not None and described.is_certain:
         masking_of(mask, described.bands)
     return await typed_bands(client, described, grid, is_probing=is_probing, learnt=learnt)
 

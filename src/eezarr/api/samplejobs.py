@@ -98,7 +98,7 @@ async def run_samples_job(
     """
     job = load_samples_job(job)
     async with Client(project=job.project, credentials=credentials, options=job.fetch, observe=observe) as client:
-        resolved = await resolve_samples(job, client, is_probing=True)
+        resolved = await resolve_samples(job, client, is_probing=True, is_new=overwrite)
         with exhaustion():
             return await client.fetch_sample_plan(
                 resolved.subject, resolved.plan, job.output, overwrite=overwrite, repair=repair

@@ -6,7 +6,10 @@ one of the image of labels, which tell types.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import asyncio
+import json
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,17 +23,19 @@ from eezarr.api.series import describe_cube, series_of
 from eezarr.earthengine import Image
 from eezarr.earthengine.sampling import SampledImages
 from eezarr.earthengine.series import ImageCollection
-from eezarr.errors import InvalidInput
+from eezarr.errors import ForeignStore, InvalidInput
 from eezarr.samples import SampleLayout, SamplePlan
+from eezarr.store import recorded_sample_bands
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from eezarr.api.client import Client
     from eezarr.api.describing import DescribedImage
     from eezarr.api.patches import Patches, PlacedSites
     from eezarr.config import MaskOptions, SamplesJob, SampleStoreOptions
     from eezarr.earthengine.image import ImageLike
-    from eezarr.plan import Band
-    from eezarr.samples import SampleSteps, SiteTable
+    from eezarr.samples import SiteTable
 
 __all__ = ["ResolvedSamples", "resolve_samples", "resolve_sites"]
 
@@ -44,13 +49,16 @@ class ResolvedSamples:
     plan: SamplePlan
 
 
-async def resolve_samples(job: SamplesJob, client: Client, *, is_probing: bool) -> ResolvedSamples:
+async def resolve_samples(
+    job: SamplesJob, client: Client, *, is_probing: bool, is_new: bool = False
+) -> ResolvedSamples:
     """Return what a job reads and its plan, from its files and from metadata.
 
     Args:
         job: What is to be done.
         client: Asks.
         is_probing: Whether one pixel may be asked for to learn types that metadata foretells.
+        is_new: Whether a store that is there will be replaced, so that nothing is learnt from it.
 
     Raises:
         InvalidInput: If the job cannot be: no such file, an invalid site, a site outside the image, images that differ.
@@ -81,6 +89,8 @@ async def resolve_samples(job: SamplesJob, client: Client, *, is_probing: bool) 
         store=job.store,
         mask=job.mask,
         is_probing=is_probing,
+        output=job.output,
+        is_new=is_new,
     )
 
 
@@ -94,41 +104,80 @@ async def resolve_sites(
     store: SampleStoreOptions,
     mask: MaskOptions | None,
     is_probing: bool,
+    output: str,
+    is_new: bool,
 ) -> ResolvedSamples:
-    """Return what samples at some sites read, and their plan; see `resolve_samples`."""
+    """Return what samples at some sites read, and their plan; see `resolve_samples`.
+
+    What the store at the output, if there is one that stays, learnt of the same images is not asked again.
+    """
     placed = place_sites(sites, patches)
-    mode = "none" if mask is None else mask.mode
-    labels, target = None, None
-    if label_image is not None:
-        labels, target = await _described_labels(client, label_image, placed, is_probing=is_probing)
-    steps: SampleSteps | None = None
-    if isinstance(image, ImageCollection):
-        subject, bands = await _described_series(
-            client, image, placed, patches, labels=labels, mask=mask, is_probing=is_probing
-        )
-        steps = subject.steps
-    else:
-        one = Image.of(image)
-        one = one.through_computing() if mode != "none" or labels is not None else one
-        one, bands = await _described_image(client, one, placed, mask, is_probing=is_probing)
-        subject = SampledImages(image=one, label_image=labels)
-    plan = SamplePlan(
-        image_key=subject.key,
+    labels = None if label_image is None else await _described_labels(client, label_image, placed)
+    read = await _described(client, image, placed, patches, labels=labels, mask=mask)
+    make = partial(
+        SamplePlan,
+        image_key=read.subject.key,
         sites=placed.sites,
         rows=placed.rows,
         grids=placed.grids,
-        bands=bands,
         layout=_layout(store, patches, len(sites)),
-        masking=masking_of(mask, bands),
-        steps=steps,
+        steps=read.subject.steps,
         has_time=isinstance(image, ImageCollection) and image.group != "all",
-        target=target,
         splits=placed.splits,
         split_facts=patches.splits,
         seed=patches.seed if patches.shuffle else None,
     )
-    plan.require_legal(limits_of(subject.limits, client.options.limits))
-    return ResolvedSamples(subject=subject, plan=plan)
+    if read.described.bands is not None and read.described.is_certain:
+        foretold = read.described.bands
+        make(bands=foretold, masking=masking_of(mask, foretold))  # what it says against them is said before any pixel
+    learnt = await _learnt(output, store, read.subject, is_new=is_new)
+    bands = await bands_of(
+        client, read.described, placed.grids.grid(read.first), mask, is_probing=is_probing, learnt=learnt.bands
+    )
+    target = None
+    if labels is not None:
+        grid = placed.grids.grid(0)
+        (target,) = await bands_of(client, labels, grid, None, is_probing=is_probing, learnt=learnt.target)
+    plan = make(bands=bands, masking=masking_of(mask, bands), target=target)
+    plan.require_legal(limits_of(read.subject.limits, client.options.limits))
+    return ResolvedSamples(subject=read.subject, plan=plan)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """What samples are read from, before its types are known."""
+
+    subject: SampledImages
+    described: DescribedImage
+    """The image, or that of the first sample that has one."""
+    first: int
+    """That sample."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Learnt:
+    """Types by band that an earlier run learnt: of the images, and of the image of labels."""
+
+    bands: Mapping[str, str] = field(default_factory=dict)
+    target: Mapping[str, str] = field(default_factory=dict)
+
+
+async def _learnt(output: str, store: SampleStoreOptions, subject: SampledImages, *, is_new: bool) -> _Learnt:
+    """Return what the store at the output learnt of the same images; see `learnt_types`."""
+    try:
+        recorded = await asyncio.to_thread(recorded_sample_bands, output, zarr_format=store.format)
+    except ForeignStore:
+        if not is_new:
+            raise
+        recorded = None
+    if recorded is None or is_new or recorded[0] != json.loads(json.dumps(subject.describe())):
+        return _Learnt()
+    _, bands, target = recorded
+    types = {band.name: band.dtype for band in bands}
+    widened = () if subject.cube is None else subject.cube.widened
+    if any(types.get(band.name) != band.dtype for band in widened):
+        return _Learnt()
+    return _Learnt(bands=types, target={} if target is None else {target.name: target.dtype})
 
 
 def _layout(store: SampleStoreOptions, patches: Patches, count: int) -> SampleLayout:
@@ -140,48 +189,45 @@ def _layout(store: SampleStoreOptions, patches: Patches, count: int) -> SampleLa
     )
 
 
-async def _described_image(
-    client: Client, image: ImageLike, placed: PlacedSites, mask: MaskOptions | None, *, is_probing: bool
-) -> tuple[Image, tuple[Band, ...]]:
+async def _described_image(client: Client, image: ImageLike, placed: PlacedSites) -> DescribedImage:
     described = await describe(client, image)
-    _require_sites_on(described, placed)
-    return described.image, await bands_of(client, described, placed.grids.grid(0), mask, is_probing=is_probing)
+    if described.asset is not None:
+        natives = [native for name, _ in described.types if (native := described.band(name).grid) is not None]
+        if natives:
+            require_overlaps(placed.grids, placed.sites.attributes.ids, natives[0], described.asset.id)
+    return described
 
 
-async def _described_labels(
-    client: Client, image: ImageLike, placed: PlacedSites, *, is_probing: bool
-) -> tuple[Image, Band]:
-    labels, bands = await _described_image(client, image, placed, None, is_probing=is_probing)
-    if len(bands) != 1:
+async def _described_labels(client: Client, image: ImageLike, placed: PlacedSites) -> DescribedImage:
+    described = await _described_image(client, image, placed)
+    names = [name for name, _ in described.types]
+    if len(names) != 1:
         raise InvalidInput(
-            f"The image of labels has {len(bands)} bands: {', '.join(band.name for band in bands[:20])}.",
+            f"The image of labels has {len(names)} bands: {', '.join(names[:20])}.",
             hint="Name the one with the labels: band, in [samples.label_image].",
         )
-    return labels, bands[0]
+    return described
 
 
-def _require_sites_on(described: DescribedImage, placed: PlacedSites) -> None:
-    if described.asset is None:
-        return
-    natives = [native for name, _ in described.types if (native := described.band(name).grid) is not None]
-    if natives:
-        require_overlaps(placed.grids, placed.sites.attributes.ids, natives[0], described.asset.id)
-
-
-async def _described_series(
+async def _described(
     client: Client,
-    series: ImageCollection,
+    image: ImageLike | ImageCollection,
     placed: PlacedSites,
     patches: Patches,
     *,
-    labels: Image | None,
+    labels: DescribedImage | None,
     mask: MaskOptions | None,
-    is_probing: bool,
-) -> tuple[SampledImages, tuple[Band, ...]]:
-    matched = await match_series(client, series, placed, nearest=patches.nearest, window_days=patches.window_days)
+) -> _Read:
+    label_image = None if labels is None else labels.image
+    if not isinstance(image, ImageCollection):
+        one = Image.of(image)
+        needs_computing = label_image is not None or (mask is not None and mask.mode != "none")
+        described = await _described_image(client, one.through_computing() if needs_computing else one, placed)
+        subject = SampledImages(image=described.image, label_image=label_image)
+        return _Read(subject=subject, described=described, first=0)
+    matched = await match_series(client, image, placed, nearest=patches.nearest, window_days=patches.window_days)
     first = int(np.argmax(matched.steps.counts > 0))
     probed = replace(matched.cube, steps=matched.steps.of(first))
-    grid = placed.grids.grid(first)
     described = await describe_cube(client, probed, matched.common)
-    bands = await bands_of(client, described, grid, mask, is_probing=is_probing)
-    return SampledImages(cube=matched.cube, steps=matched.steps, label_image=labels), bands
+    subject = SampledImages(cube=matched.cube, steps=matched.steps, label_image=label_image)
+    return _Read(subject=subject, described=described, first=first)

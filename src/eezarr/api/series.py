@@ -83,10 +83,12 @@ async def describe_cube(client: Client, cube: Cube, common: CommonBands) -> Desc
         ServiceRefusal: If the service refuses the expression.
     """
     image = Image(graph=cube.step_expression(cube.steps[0]), bands=cube.bands)
-    told = dict(zip(common.names, common.dtypes, strict=True))
+    told, is_certain = dict(zip(common.names, common.dtypes, strict=True)), common.is_certain
     if cube.applied is not None or common.bands is None:
-        told = {band.id: band.dtype for band in await client.describe_bands(image)}
-    return DescribedImage(image=image, asset=None, types=tuple((name, told.get(name)) for name in cube.bands))
+        described = await client.describe_bands(image)
+        told, is_certain = {band.id: band.dtype for band in described}, all(band.is_certain for band in described)
+    types = tuple((name, told.get(name)) for name in cube.bands)
+    return DescribedImage(image=image, asset=None, types=types, is_certain=is_certain)
 
 
 def most_steps(cube: Cube, bands: Sequence[Band], masking: Masking) -> int:

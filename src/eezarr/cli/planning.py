@@ -50,11 +50,8 @@ def _facts(planned: JobPlan) -> dict[str, object]:
         "steps_per_request": len(plan.tile(0).steps),
         "tiles": plan.wanted_count,
         "requests": estimate.requests,
-        "bytes": {
-            "pixels": estimate.pixel_bytes,
-            "bodies": estimate.body_bytes,
-            "largest_request": estimate.largest_request_bytes,
-        },
+        "bytes": {"pixels": estimate.pixel_bytes, "largest_request": estimate.largest_request_bytes},
+        "body_bytes": estimate.body_bytes,
         "estimated_seconds": round(estimate.seconds, 1),
         "export_advice": _advice(planned),
         "output": planned.job.output,

@@ -81,11 +81,8 @@ def _facts(planned: SamplesJobPlan) -> dict[str, object]:
         "splits": None if plan.splits is None else plan.splits.counts,
         "shard": plan.layout.per_shard,
         "requests": estimate.requests,
-        "bytes": {
-            "pixels": estimate.pixel_bytes,
-            "bodies": estimate.body_bytes,
-            "largest_request": estimate.largest_request_bytes,
-        },
+        "bytes": {"pixels": estimate.pixel_bytes, "largest_request": estimate.largest_request_bytes},
+        "body_bytes": estimate.body_bytes,
         "estimated_seconds": round(estimate.seconds, 1),
         "output": planned.job.output,
         "fingerprint": plan.fingerprint,

@@ -66,6 +66,11 @@ class AssetBand:
     dimensions: int = 0
     """Axes of an array in each pixel; 0 where a pixel is a number, which is all that can be fetched."""
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether metadata tells the type: of floats, and of a whole type's range; of a narrower one it does not."""
+        return self.dtype is not None and (self.span is None or self.span in INTEGER_RANGES.values())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetInfo:

@@ -55,6 +55,8 @@ class CommonBands:
     """Images that lack bands, ordered by name."""
     widened: tuple[Band, ...] = ()
     """Bands of which images state different ranges, in a type that holds all of them."""
+    is_certain: bool = False
+    """Whether metadata and casts tell the types for certain: then what they cannot be is told before any is asked."""
 
     @property
     def bands(self) -> tuple[Band, ...] | None:
@@ -101,6 +103,7 @@ def common_bands(
     dtypes: list[str | None] = []
     widened: list[Band] = []
     mixed: list[str] = []
+    certain = True
     for name in names:
         bands = [band for image in stay for band in image.bands if band.id == name]
         require_numbers(f"The collection's image {stay[0].id}", bands)
@@ -112,8 +115,10 @@ def common_bands(
         if common is None and len({band.dtype for band in bands} - {None}) > 1:
             mixed.append(name)
             problems.append(_types_told(stay, name))
-        elif common is not None and not _is_certain(bands, is_lacked=len(bands) < len(stay)):
+        elif common is not None and _needs_cast(bands, is_lacked=len(bands) < len(stay)):
             widened.append(Band(name, common))
+        else:
+            certain &= all(band.is_certain for band in bands)
     if problems:
         raise InvalidInput(" ".join(problems), hint=_how_to_harmonise(stay, mixed, lacking, missing))
     return CommonBands(
@@ -123,6 +128,7 @@ def common_bands(
         skipped=len(found) - len(stay),
         lacks=_lacks(lacking, dict(zip(names, dtypes, strict=True))) if missing == "mask" else (),
         widened=tuple(widened),
+        is_certain=certain,
     )
 
 
@@ -151,14 +157,9 @@ def _common_type(bands: Sequence[AssetBand]) -> str | None:
     return common if common in types or len(whole) < 2 else None
 
 
-def _is_certain(bands: Sequence[AssetBand], *, is_lacked: bool) -> bool:
-    """Return whether the service answers one type for all of these as they are, and for what stands for a lacking one.
-
-    Of the range of a whole type the type is known, of a narrower one it is not.
-    """
-    spans = {band.span for band in bands}
-    (span, *others) = spans
-    return not others and (span is None or not is_lacked or span in INTEGER_RANGES.values())
+def _needs_cast(bands: Sequence[AssetBand], *, is_lacked: bool) -> bool:
+    """Return whether the service may answer several types for these, or another for what stands for a lacking one."""
+    return len({band.span for band in bands}) > 1 or (is_lacked and not bands[0].is_certain)
 
 
 def _names(images: Sequence[AssetInfo], wanted: Sequence[str] | None) -> tuple[str, ...]:

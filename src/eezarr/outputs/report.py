@@ -76,7 +76,8 @@ class Report:
                 "throttled": self.requests_throttled,
                 "split": self.requests_split,
             },
-            "bytes": {"received": self.bytes_received, "bodies": self.bytes_bodies, "pixels": self.bytes_pixels},
+            "bytes": {"received": self.bytes_received, "pixels": self.bytes_pixels},
+            "body_bytes": self.bytes_bodies,
             "seconds": round(self.seconds, 3),
             "output": self.output,
             "failures": [

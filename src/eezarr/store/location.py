@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from obstore.store import MemoryStore, S3Config
     from zarr.abc.store import Store
 
-__all__ = ["PARTIAL_SUFFIX", "Location", "locate"]
+__all__ = ["PARTIAL_SUFFIX", "Location", "locate", "require_format"]
 
 PARTIAL_SUFFIX = ".partial"
 """How temporary files on disk end."""
@@ -186,6 +186,16 @@ class Location:
 
     async def _keys(self, prefix: str) -> list[str]:
         return [key async for key in self.store.list_prefix(prefix)]
+
+
+def require_format(location: Location, zarr_format: int) -> None:
+    """Check that a place can hold a Zarr format.
+
+    Raises:
+        InvalidInput: If it is an Icechunk repository, which holds format 3 only.
+    """
+    if location.commits is not None and zarr_format == 2:
+        raise InvalidInput("Icechunk holds Zarr format 3 only.", hint="Set format = 3, or choose a plain store.")
 
 
 def locate(output: str | os.PathLike[str], *, read_only: bool = False) -> Location:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import zarr
 
-from eezarr.errors import ForeignStore, InvalidInput
+from eezarr.errors import ForeignStore
 from eezarr.store.arrays import compressor_of, consolidate, quiet
 from eezarr.store.clearing import START_AGAIN, clear, clearable, image_text
 from eezarr.store.failures import storage_errors
 from eezarr.store.layout import MASK_NAME, STACKED_NAME
 from eezarr.store.leftovers import sweep_leftovers
+from eezarr.store.location import require_format
 from eezarr.store.metadata import encoded_fill, stored_fill
 from eezarr.store.samplecolumns import COLUMN_NAMES, PROPERTIES, coordinate_names, make_columns
 from eezarr.store.sampleform import TARGET_NAME, form_of, sample_specs
@@ -52,8 +53,7 @@ def make_sample_store(
         StoreError: If the storage fails.
     """
     form = form_of(plan)
-    if location.commits is not None and plan.layout.zarr_format == 2:
-        raise InvalidInput("Icechunk holds Zarr format 3 only.", hint="Set format = 3, or choose a plain store.")
+    require_format(location, plan.layout.zarr_format)
     found = _read(location, overwrite=overwrite)
     if found is not None and not overwrite:
         if found.lineage != plan.lineage:

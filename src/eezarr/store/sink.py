@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Self
 
-from eezarr.errors import InvalidInput, StoreError
+from eezarr.errors import StoreError
 from eezarr.grid import Shape2D
 from eezarr.plan import record_dtype
 from eezarr.planes import unpack
@@ -15,7 +15,7 @@ from eezarr.store.creation import make_store, provenance
 from eezarr.store.failures import storage_errors
 from eezarr.store.layout import array_specs, check_ownership, targets
 from eezarr.store.levels import distrust, withdraw
-from eezarr.store.location import locate
+from eezarr.store.location import locate, require_format
 from eezarr.store.marks import Marks
 from eezarr.store.noted import NotedSize
 from eezarr.store.planar import ScratchPool, blocks, cells, checksum, tile_checksum
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from eezarr.plan import Band, Plan, Tile, Tiling
+    from eezarr.plan.model import ZarrFormat
     from eezarr.protocols import Buffer, Pixels
     from eezarr.store.arrays import PixelArray
     from eezarr.store.halving import Resampling
@@ -55,16 +56,23 @@ def recorded_tiling(output: str | os.PathLike[str]) -> tuple[str, Tiling] | None
     return None if record is None or not record.is_ready else (record.plan.lineage, record.tiling)
 
 
-def recorded_bands(output: str | os.PathLike[str]) -> tuple[str, tuple[Band, ...]] | None:
+def recorded_bands(
+    output: str | os.PathLike[str], *, zarr_format: ZarrFormat = 3
+) -> tuple[str, tuple[Band, ...]] | None:
     """Return what the store at a place was read from (`Plan.image_key`) and its bands; None if there is none of ours.
 
     The bands have the types that one pixel told when the store was begun. Blocks.
+
+    Args:
+        output: A path or URL.
+        zarr_format: What is to be stored there.
 
     Raises:
         InvalidInput: If the output is no path or URL that can be stored in.
         StoreError: If the storage fails; `ForeignStore` if the record there cannot be read.
     """
     location = locate(output)
+    require_format(location, zarr_format)
     record = read_record(location) if location.may_exist else None
     return None if record is None or not record.is_ready else (record.plan.image_key, record.plan.bands)
 
@@ -123,7 +131,7 @@ class ZarrSink:
         """
         specs = array_specs(plan)
         location = locate(output)
-        _check_format(plan, location)
+        require_format(location, plan.layout.zarr_format)
         with location.committing("open the store"):
             record = make_store(plan, specs, location, image_info=image_info, overwrite=overwrite, now=now)
             marks = Marks.load(plan, location)
@@ -290,11 +298,6 @@ class ZarrSink:
         self._marks.flush()
         if self._pyramid is not None:
             self._pyramid.flush()
-
-
-def _check_format(plan: Plan, location: Location) -> None:
-    if location.commits is not None and plan.layout.zarr_format == 2:
-        raise InvalidInput("Icechunk holds Zarr format 3 only.", hint="Set format = 3, or choose a plain store.")
 
 
 def _check_pixels(tile: Tile, pixels: Pixels) -> None:

@@ -12,7 +12,7 @@ from eezarr.errors import ForeignStore, StoreError
 from eezarr.planes import unpack
 from eezarr.store.arrays import open_arrays
 from eezarr.store.failures import is_damage, storage_errors
-from eezarr.store.location import locate
+from eezarr.store.location import locate, require_format
 from eezarr.store.marks import Marks
 from eezarr.store.planar import checksum
 from eezarr.store.sampleform import blank_blocks, sample_specs, slot_parts
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from eezarr.plan import Tile
+    from eezarr.plan import Band, Tile
+    from eezarr.plan.model import ZarrFormat
     from eezarr.planes import Block
     from eezarr.protocols import Pixels
     from eezarr.samples import SamplePlan
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from eezarr.store.sampleform import SampleForm
     from eezarr.store.samplerecord import SamplesRecord
 
-__all__ = ["StoredSamples", "open_stored_samples"]
+__all__ = ["StoredSamples", "open_stored_samples", "recorded_sample_bands"]
 
 
 class StoredSamples:
@@ -197,3 +198,26 @@ def open_stored_samples(output: str | os.PathLike[str]) -> StoredSamples:
         marks=Marks.load(record, location),
         arrays=open_arrays(location, sample_specs(record.form)),
     )
+
+
+def recorded_sample_bands(
+    output: str | os.PathLike[str], *, zarr_format: ZarrFormat = 3
+) -> tuple[object, tuple[Band, ...], Band | None] | None:
+    """Return what the samples at a place were read from, as it was described, their bands and the band of labels.
+
+    They have the types that one pixel told when the store was begun; None if no samples of ours are there. Blocks.
+
+    Args:
+        output: A path or URL.
+        zarr_format: What is to be stored there.
+
+    Raises:
+        InvalidInput: If the output is no path or URL that can be stored in.
+        StoreError: If the storage fails; `ForeignStore` if the record there cannot be read.
+    """
+    location = locate(output)
+    require_format(location, zarr_format)
+    record = read_samples_record(location) if location.may_exist else None
+    if record is None or not record.is_ready:
+        return None
+    return json.loads(record.provenance).get("image"), record.form.bands, record.form.target
