@@ -13,6 +13,7 @@ The first axis is whether asking again can help; the second is the exit code of 
     │   ├── Unreachable         6   no connection, reset, stall, 5xx
     │   │   └── Outage          6   nothing at all could be reached for as long as was allowed: the job ends
     │   └── BadBody             6   the body is not what was asked for
+    ├── NetworkBlocked          6   no way to the service until something is set up: a certificate, a proxy's password
     ├── TooHeavy                4   the request is too big or too costly: a smaller one can help
     └── Incomplete              1   the job ended with tiles missing; run again to resume
 
@@ -33,6 +34,7 @@ __all__ = [
     "ForeignStore",
     "Incomplete",
     "InvalidInput",
+    "NetworkBlocked",
     "Outage",
     "Retryable",
     "ServiceRefusal",
@@ -194,6 +196,15 @@ class Unreachable(Retryable):
 
 class Outage(Unreachable):
     """Nothing at all could be reached for as long as the job waits for it; the same command resumes."""
+
+
+class NetworkBlocked(EezarrError):
+    """Something on the way to the service must be set up first: a certificate that is not trusted, a proxy's password.
+
+    Waiting does not help, so it is told at once and not retried.
+    """
+
+    exit_code = 6
 
 
 class BadBody(Retryable):

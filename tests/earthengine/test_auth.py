@@ -23,6 +23,7 @@ from google.oauth2 import service_account
 from eezarr.earthengine.auth import DRIVE_SCOPE, TokenSource
 from eezarr.earthengine.credentials import find_credentials
 from eezarr.earthengine.googleauth import SCOPES
+from eezarr.earthengine.secret import Secret
 from eezarr.errors import AccessDenied, Unreachable
 
 
@@ -79,8 +80,8 @@ async def endpoint(serve):
 
 async def test_a_key_file_becomes_a_token(endpoint, key_file):
     source = TokenSource(find_credentials(key_file(endpoint.url)))
-    assert await source.headers() == {"Authorization": "Bearer token-1"}
-    assert await source.token() == "token-1"
+    assert (await source.token()).header("Bearer") == "Bearer token-1"
+    assert await source.token() == Secret("token-1")
     assert [form["grant_type"] for form in endpoint.forms] == ["urn:ietf:params:oauth:grant-type:jwt-bearer"]
     assert "token-1" not in repr(source)
 
@@ -98,14 +99,14 @@ async def test_a_wider_token_is_asked_for_once_and_leaves_the_other_as_it_is(end
     assert source.widened((DRIVE_SCOPE,)) is wider is not source
     assert source.widened(()) is source
     tokens = [await each.token() for each in (source, wider, source, wider)]
-    assert tokens == ["token-1", "token-2", "token-1", "token-2"]
+    assert tokens == [Secret("token-1"), Secret("token-2"), Secret("token-1"), Secret("token-2")]
     assert [scopes_of(form) for form in endpoint.forms] == [
         ["cloud-platform", "earthengine"],
         ["cloud-platform", "drive", "earthengine"],
     ]
-    wider.invalidate("token-2")
-    assert await wider.token() == "token-3"
-    assert await source.token() == "token-1"
+    wider.invalidate(Secret("token-2"))
+    assert await wider.token() == Secret("token-3")
+    assert await source.token() == Secret("token-1")
 
 
 async def test_scopes_that_a_program_chose_are_kept_beside_the_one_that_it_asks_for(endpoint, key_file):
@@ -137,7 +138,7 @@ async def test_forty_waiters_share_one_refresh(endpoint, key_file):
     source = TokenSource(find_credentials(key_file(endpoint.url)))
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(source.token()) for _ in range(40)]
-    assert {task.result() for task in tasks} == {"token-1"}
+    assert {task.result() for task in tasks} == {Secret("token-1")}
     assert len(endpoint.forms) == 1
 
 
@@ -151,9 +152,9 @@ async def test_of_forty_refused_requests_the_first_causes_a_refresh(endpoint, ke
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(exchange()) for _ in range(40)]
-    assert {task.result() for task in tasks} == {"token-2"}
+    assert {task.result() for task in tasks} == {Secret("token-2")}
     source.invalidate(refused)  # one that was slow to learn
-    assert await source.token() == "token-2"
+    assert await source.token() == Secret("token-2")
     assert len(endpoint.forms) == 2
 
 
@@ -200,7 +201,7 @@ async def test_a_cancelled_waiter_does_not_cancel_the_others_refresh():
     with contextlib.suppress(asyncio.CancelledError):
         await first
     made.may_go.set()
-    assert await second == "made-1"
+    assert await second == Secret("made-1")
     assert made.refreshes == 1
 
 
@@ -255,7 +256,7 @@ async def test_failed_refreshes_are_ours_and_can_be_tried_again(failure, kind):
     with pytest.raises(kind):
         await source.token()
     made.fails_with = None
-    assert await source.token() == "made-2"
+    assert await source.token() == Secret("made-2")
 
 
 async def test_an_unreachable_endpoint_is_unreachable(key_file):
@@ -268,7 +269,7 @@ async def test_an_endpoint_that_repeats_a_token_is_asked_once_for_each_refusal(e
     endpoint.answer = (200, {"access_token": "same", "expires_in": 3600})
     source = TokenSource(find_credentials(key_file(endpoint.url)))
     source.invalidate(await source.token())
-    assert [await source.token() for _ in range(3)] == ["same"] * 3
+    assert [await source.token() for _ in range(3)] == [Secret("same")] * 3
     assert len(endpoint.forms) == 2
 
 
@@ -276,20 +277,20 @@ async def test_a_late_refusal_of_an_old_token_does_not_pardon_the_new_one(endpoi
     source = TokenSource(find_credentials(key_file(endpoint.url)))
     source.invalidate(await source.token())
     source.invalidate(await source.token())
-    source.invalidate("token-1")
-    assert await source.token() == "token-3"
+    source.invalidate(Secret("token-1"))
+    assert await source.token() == Secret("token-3")
 
 
 async def test_anonymous_has_no_token():
     source = TokenSource(None)
     assert source.is_anonymous
-    assert await source.headers() == {}
+    assert await source.token() is None
     source.invalidate("x")
 
 
 async def test_a_second_event_loop_can_use_the_same_source():
     made = Made(now=datetime.now(UTC))
     source = TokenSource(made)
-    assert await asyncio.to_thread(asyncio.run, source.token()) == "made-1"
-    source.invalidate("made-1")
-    assert await source.token() == "made-2"
+    assert await asyncio.to_thread(asyncio.run, source.token()) == Secret("made-1")
+    source.invalidate(Secret("made-1"))
+    assert await source.token() == Secret("made-2")

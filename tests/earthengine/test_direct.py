@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from eezarr.earthengine import direct
 from eezarr.earthengine.direct import receive_directly
+from eezarr.earthengine.idle import Request
 
 only_linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each packet wakes the loop")
 
@@ -53,7 +54,7 @@ async def serving(converse, context=None):
 async def asking(port, scheme="http"):
     """Yield what asks the server once, and returns the answer with its head read."""
     connector = aiohttp.TCPConnector(ssl=False)
-    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=False, request_class=Request) as session:
         yield lambda: session.get(f"{scheme}://127.0.0.1:{port}/")
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from eezarr.earthengine.operations import parse_operation
 from eezarr.earthengine.refusals import REFUSALS
+from eezarr.earthengine.secret import Secret
 from eezarr.earthengine.status import classify
 from eezarr.errors import AccessDenied, BadBody, EezarrError, ServiceRefusal, Throttled, TooHeavy, Unreachable
 
@@ -239,7 +240,8 @@ def test_retry_info_is_honoured_below_the_header():
 
 def test_tokens_and_long_bodies_are_not_quoted():
     secret = "made-up-token"
-    long = classified(400, error(f"echo {secret} Authorization: Bearer abc.def ya29.zzz " + "x" * 5000), secret=secret)
+    body = error(f"echo {secret} Authorization: Bearer abc.def ya29.zzz " + "x" * 5000)
+    long = classified(400, body, secret=Secret(secret))
     assert not any(part in long.message for part in (secret, "abc.def", "ya29.zzz"))
     assert len(long.message) < 600
     page = classified(502, "<html><style>p{}</style><body><h1>Bad&nbsp;Gateway</h1>\x1b[31m" + "y" * 9000)

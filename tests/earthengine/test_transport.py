@@ -696,7 +696,7 @@ def test_proxies_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
     monkeypatch.setenv("HTTP_PROXY", "http://proxy:3128")
     monkeypatch.setenv("NO_PROXY", "inside.example.com")
-    assert str(Address("https://earthengine.googleapis.com").proxy) == "http://proxy:3128"
+    assert Address("https://earthengine.googleapis.com").proxy.url == "http://proxy:3128"
     assert Address("https://inside.example.com").proxy is None
     assert Address("http://127.0.0.1:1").proxy is None
 

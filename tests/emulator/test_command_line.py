@@ -16,7 +16,7 @@ def served(monkeypatch):
     """What would have been served."""
     calls = []
 
-    def serve(settings, host, port, *, world, on_ready):
+    def serve(settings, host, port, *, world, tls, on_ready):
         calls.append((settings, host, port, world))
 
     monkeypatch.setattr(command, "serve", serve)

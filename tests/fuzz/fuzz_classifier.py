@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from driving import MIB, Bounded, drive, require_bounded
 
 from eezarr.earthengine.catalogue import parse_asset, parse_image_info
+from eezarr.earthengine.secret import Secret
 from eezarr.earthengine.status import classify
 from eezarr.emulator.world import SyntheticWorld
 from eezarr.errors import AccessDenied, BadBody, InvalidInput, Retryable, ServiceRefusal
@@ -30,7 +31,8 @@ def classify_answer(data):
     status, retry_after, body = STATUSES[data[0] % len(STATUSES)] if data else 500, data[1:12], data[12:]
     header = retry_after.decode("latin-1")
     with Bounded(8 * MIB + 64 * len(data)):
-        error = classify(status, {"Retry-After": header}, body, request="computePixels", now_s=1e9, secret=SECRET)
+        secret = Secret(SECRET)
+        error = classify(status, {"Retry-After": header}, body, request="computePixels", now_s=1e9, secret=secret)
     assert isinstance(error, (AccessDenied, ServiceRefusal, Retryable)), error
     assert error.hint
     assert len(str(error)) < 2000, "a message without a bound"

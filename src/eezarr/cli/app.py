@@ -73,6 +73,7 @@ def common(
 @guarded
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write.")] = Path("eezarr-demo"),
+    tls: Annotated[bool, typer.Option("--tls", help="Speak HTTPS with it, as with the real one.")] = False,
 ) -> None:
     """Run a real job against a local Earth Engine: no account, no network, under a minute.
 
@@ -80,7 +81,7 @@ def demo(
     """
     from eezarr.cli.demo import run_demo
 
-    run_demo(folder)
+    run_demo(folder, tls=tls)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -49,8 +50,12 @@ TROUBLE = {
 """Latency as observed for small reads; a quota below what is asked for; faults a few times as frequent as real ones."""
 
 
-def run_demo(folder: Path) -> None:
+def run_demo(folder: Path, *, tls: bool = False) -> None:
     """Fetch a scene's four 10 m bands into `DIR/demo.zarr`, write `DIR/demo.png`, say how to open them.
+
+    Args:
+        folder: DIR.
+        tls: Whether the local service speaks HTTPS, as the real one does.
 
     Raises:
         StoreError: If the folder cannot be written.
@@ -63,7 +68,7 @@ def run_demo(folder: Path) -> None:
         raise StoreError(
             f"{folder} cannot be written: {error.strerror}.", hint="Name another: eezarr demo DIR."
         ) from error
-    with _emulator(folder) as (url, key):
+    with _emulator(folder, tls=tls) as (url, key):
         _say(
             f"A local Earth Engine answers at {url}: 0.3 s and more a request, 12 at a time (the job tries 40), "
             "5 % 503, 2 % resets, 1 % 502."
@@ -91,11 +96,15 @@ def _account(report: Report) -> str:
 
 
 @contextmanager
-def _emulator(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Run an emulator while the body runs; yield its URL and a service account's key for it."""
+def _emulator(folder: Path, *, tls: bool) -> Iterator[tuple[str, Path]]:
+    """Run an emulator while the body runs, trusted by this process; yield its URL and a key for it."""
     key, settings = folder / "emulator-key.json", folder / "emulator-settings.json"
     settings.write_text(json.dumps(TROUBLE), encoding="utf-8")
     command = [sys.executable, "-m", "eezarr.emulator", "--settings", str(settings), "--service-account-key", str(key)]
+    authority = folder / "emulator-ca.pem"
+    if tls:
+        command += ["--tls", str(authority)]
+        os.environ["SSL_CERT_FILE"] = str(authority)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ours
         try:
             assert process.stdout is not None
@@ -106,8 +115,8 @@ def _emulator(folder: Path) -> Iterator[tuple[str, Path]]:
         finally:
             process.terminate()
             process.wait()
-            key.unlink(missing_ok=True)
-            settings.unlink(missing_ok=True)
+            for file in (key, settings, authority):
+                file.unlink(missing_ok=True)
 
 
 def _say(text: str) -> None:

@@ -11,13 +11,14 @@ import functools
 import os
 import signal
 import sys
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 from eezarr.errors import EezarrError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
 __all__ = ["guarded", "leave", "one_line", "run_interruptibly"]
 
@@ -62,19 +63,14 @@ def run_interruptibly(work: Coroutine[None, None, T], *, left: Callable[[], str]
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
 
-        def on_signal(number: signal.Signals) -> None:
+        def on_signal(number: int, _frame: object) -> None:
             if received:
                 os._exit(128 + number)
-            received.append(number)
-            task.cancel()
+            received.append(signal.Signals(number))
+            loop.call_soon_threadsafe(task.cancel)  # which also wakes the loop
 
-        for number in SIGNALS:
-            loop.add_signal_handler(number, on_signal, number)
-        try:
+        with _handling(on_signal):
             return await work
-        finally:
-            for number in SIGNALS:
-                loop.remove_signal_handler(number)
 
     try:
         return asyncio.run(watched())
@@ -82,6 +78,20 @@ def run_interruptibly(work: Coroutine[None, None, T], *, left: Callable[[], str]
         if not received:
             raise
         _leave(received[0], left())
+
+
+@contextmanager
+def _handling(handler: Callable[[int, object], None]) -> Iterator[None]:
+    """Have signals handled by the interpreter, not by the loop, which on Windows cannot; only its main thread may."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former if former is not None else signal.SIG_DFL)
 
 
 def leave(code: int) -> NoReturn:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
-import urllib.request
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from yarl import URL
 
+from eezarr.earthengine.proxy import Proxy, is_loopback, proxy_for
 from eezarr.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -34,8 +33,8 @@ class Address:
 
     url: str = HIGH_VOLUME_URL
     """As given, without a slash at the end."""
-    proxy: URL | None = field(init=False, repr=False)
-    """The proxy that the environment (`HTTPS_PROXY`, `NO_PROXY`) names for this host; none for loopback."""
+    proxy: Proxy | None = field(init=False, repr=False)
+    """The proxy that the environment names for this host; none for loopback."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", self.url.rstrip("/"))
@@ -48,7 +47,7 @@ class Address:
             raise InvalidInput(
                 "`api_url` is not an address of a service.", hint=f"Give it as `{HIGH_VOLUME_URL}`, without a user."
             )
-        object.__setattr__(self, "proxy", None if self.is_loopback else _proxy(parsed))
+        object.__setattr__(self, "proxy", proxy_for(parsed))
 
     @property
     def host(self) -> str:
@@ -56,13 +55,14 @@ class Address:
         return URL(self.url).host or ""
 
     @property
+    def is_tls(self) -> bool:
+        """Whether it is spoken to by HTTPS."""
+        return URL(self.url).scheme == "https"
+
+    @property
     def is_loopback(self) -> bool:
         """Whether it is this machine."""
-        host = self.host
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost" or host.endswith(".localhost")
+        return is_loopback(self.host)
 
     def require_private(self) -> None:
         """Check that a token sent there is not readable on the way.
@@ -70,7 +70,7 @@ class Address:
         Raises:
             InvalidInput: If it is plain HTTP to another machine.
         """
-        if URL(self.url).scheme != "https" and not self.is_loopback:
+        if not self.is_tls and not self.is_loopback:
             raise InvalidInput(
                 f"{self.url} would carry the access token in the clear.",
                 hint="Use https, or `anonymous` credentials for a service that wants none.",
@@ -80,11 +80,3 @@ class Address:
         """Return the URL of a path below the base; the path's own characters are quoted."""
         url = URL(self.url + quote(path, safe="/:$-_.~@"), encoded=True)
         return url.with_query(query) if query else url
-
-
-def _proxy(url: URL) -> URL | None:
-    # Not aiohttp's `trust_env`: it would read .netrc for each request and refuse our own Authorization header.
-    if urllib.request.proxy_bypass(url.host or ""):
-        return None
-    named = urllib.request.getproxies().get(url.scheme)
-    return URL(named) if named else None

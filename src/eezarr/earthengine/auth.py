@@ -2,7 +2,7 @@
 
 google-auth's credentials are synchronous; their refresh runs in a thread, one at a time, and a waiter that is cancelled
 does not take the others' refresh with it. A token has the scopes that reading takes; a request that takes more asks for
-a token of its own. A token appears in the one header it is made for, and nowhere else.
+a token of its own. A token appears in the one header it is made for, and nowhere else: it is handed on as a `Secret`.
 
 Source: https://github.com/googleapis/google-auth-library-python/blob/main/google/auth/_helpers.py (225 s),
 google.auth.aio.transport.sessions, whose adapter for synchronous credentials does the same.
@@ -14,6 +14,8 @@ import asyncio
 import time
 from datetime import UTC
 from typing import TYPE_CHECKING, Protocol
+
+from eezarr.earthengine.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -76,7 +78,7 @@ class TokenSource:
     def __init__(self, credentials: Credentials | None, *, clock: Callable[[], float] = time.time) -> None:
         self._credentials = credentials
         self._clock = clock
-        self._refused: str | None = None
+        self._refused: Secret | None = None
         self._flight: asyncio.Future[None] | None = None
         self._wider: dict[frozenset[str], TokenSource] = {}
 
@@ -107,36 +109,27 @@ class TokenSource:
             self._wider[wanted] = self if wider is self._credentials else TokenSource(wider, clock=self._clock)
         return self._wider[wanted]
 
-    async def token(self) -> str:
-        """Return the token, refreshed if it is stale or was refused; empty if anonymous.
+    async def token(self) -> Secret | None:
+        """Return the token, refreshed if it is stale or was refused; None if anonymous.
 
         Raises:
             AccessDenied: If the credentials were revoked or cannot be used.
             Unreachable: If the token endpoint did not answer.
+            NetworkBlocked: If it cannot, as the network is set up.
         """
         if self._credentials is None:
-            return ""
+            return None
         if not self._is_fresh(self._credentials):
             await self._refreshed(self._credentials)
-        return self._credentials.token or ""
+        return Secret(self._credentials.token or "")
 
-    async def headers(self) -> dict[str, str]:
-        """Return the Authorization header, or nothing if anonymous.
-
-        Raises:
-            AccessDenied: If the credentials were revoked or cannot be used.
-            Unreachable: If the token endpoint did not answer.
-        """
-        token = await self.token()
-        return {"Authorization": f"Bearer {token}"} if token else {}
-
-    def invalidate(self, token: str) -> None:
+    def invalidate(self, token: Secret) -> None:
         """Note that the service refused a token: of many that bring the same one, the first causes a refresh."""
-        if self._credentials is not None and token == self._credentials.token:
+        if self._credentials is not None and token == Secret(self._credentials.token or ""):
             self._refused = token
 
     def _is_fresh(self, credentials: Credentials) -> bool:
-        if not credentials.token or credentials.token == self._refused:
+        if not credentials.token or Secret(credentials.token) == self._refused:
             return False
         expiry = credentials.expiry
         return expiry is None or expiry.replace(tzinfo=expiry.tzinfo or UTC).timestamp() - _EARLY_S > self._clock()

@@ -116,7 +116,7 @@ class EarthEngine:
         """
         address = Address(api_url)
         found = await asyncio.to_thread(find_credentials, credentials, is_local=address.is_loopback)
-        named = find_project(project, found)
+        named = await asyncio.to_thread(find_project, project, found)
         transport = Transport(
             address,
             TokenSource(found),

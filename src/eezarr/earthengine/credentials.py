@@ -2,7 +2,8 @@
 
 Order for credentials: what is given; application default (its variable or gcloud's file); the file that
 `ee.Authenticate` writes; the metadata server of a Google machine, which comes last as google-auth looks for it for
-seconds. Order for the project: what is given; EARTHENGINE_PROJECT; GOOGLE_CLOUD_PROJECT; what the credentials name.
+seconds. Order for the project: what is given; EARTHENGINE_PROJECT; GOOGLE_CLOUD_PROJECT; what the credentials name; the
+metadata server, where the credentials are its own.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ _SDK_PROJECTS = frozenset(
     {"764086051850", "618104708054", "32555940559", "522309567947", "1014160490159", "1057398310658"}
 )
 """Projects of Google's own tools, which have no Earth Engine. Source: ee/oauth.py, `SDK_PROJECTS`."""
+
+_KEY_VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
+_METADATA_VARIABLE = "GCE_METADATA_HOST"
 
 
 def find_credentials(
@@ -50,18 +54,26 @@ def find_credentials(
         AccessDenied: If none are found, or a file cannot be used.
         InvalidInput: If what is given is no credentials.
     """
-    if given == "anonymous" or (given is None and is_local and not environ.get("GOOGLE_APPLICATION_CREDENTIALS")):
+    if given == "anonymous" or (given is None and is_local and not environ.get(_KEY_VARIABLE)):
         return None
     from eezarr.earthengine import googleauth  # noqa: PLC0415  (0.2 s, which the emulator's users need not pay for)
 
-    if isinstance(given, str | Path):
-        return googleauth.scoped(googleauth.load_file(Path(given).expanduser()))
-    if given is not None:
-        return googleauth.scoped(given)
     home = home or Path.home()
-    if _has_no_default(environ, home) and _is_file(_ee_file(home)):
-        return googleauth.load_earthengine(_ee_file(home))
-    return googleauth.scoped(googleauth.load_default())
+    if isinstance(given, str | Path):
+        found = googleauth.load_file(Path(given).expanduser())
+    elif given is not None:
+        found = given
+    elif named := environ.get(_KEY_VARIABLE):
+        found = googleauth.load_file(Path(named).expanduser(), named_by=_KEY_VARIABLE)
+    elif _is_file(_gcloud_file(environ, home)):
+        found = googleauth.load_file(_gcloud_file(environ, home))
+    elif _is_file(_ee_file(home)):
+        found = googleauth.load_earthengine(_ee_file(home))
+    elif environ.get(_METADATA_VARIABLE):
+        found = googleauth.load_machine()
+    else:
+        found = googleauth.load_default()
+    return googleauth.scoped(found)
 
 
 def credentials_origin(
@@ -70,11 +82,11 @@ def credentials_origin(
     """Return where `find_credentials` looks with the same arguments, in words."""
     if given is not None:
         return f"the file {given}" if isinstance(given, str | Path) else "an object given by the program"
-    if named := environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
-        return f"GOOGLE_APPLICATION_CREDENTIALS={named}"
+    if named := environ.get(_KEY_VARIABLE):
+        return f"{_KEY_VARIABLE}={named}"
     if is_local:
         return "nowhere: a local service gets no one's own"
-    if not _has_no_default(environ, home):
+    if _is_file(_gcloud_file(environ, home)):
         return f"gcloud's file {_gcloud_file(environ, home)}"
     return f"the file {_ee_file(home)}" if _is_file(_ee_file(home)) else "the metadata server, as no file is there"
 
@@ -84,13 +96,14 @@ def project_origin(explicit: str | None, *, environ: Mapping[str, str]) -> str:
     if explicit:
         return "what was given"
     variables = ("EARTHENGINE_PROJECT", "GOOGLE_CLOUD_PROJECT")
-    return next((f"the variable {name}" for name in variables if environ.get(name)), "the credentials")
+    named = (f"the variable {name}" for name in variables if environ.get(name))
+    return next(named, "the credentials, or the metadata server that they come from")
 
 
 def find_project(
     explicit: str | None, credentials: Credentials | None, *, environ: Mapping[str, str] = os.environ
 ) -> str:
-    """Return the project that requests are billed to and counted for.
+    """Return the project that requests are billed to and counted for; may ask the metadata server: call it in a thread.
 
     Raises:
         AccessDenied: If none is named anywhere.
@@ -106,16 +119,16 @@ def find_project(
         candidate = getattr(credentials, attribute, None)
         if not named and isinstance(candidate, str) and candidate not in _SDK_PROJECTS:
             named = candidate
+    if not named and credentials is not None:
+        from eezarr.earthengine import googleauth  # noqa: PLC0415  (imported already by whoever made credentials)
+
+        named = googleauth.machine_project(credentials)
     if not named:
         raise AccessDenied(
             "No Google Cloud project is named.",
             hint="Set `project`, or the variable EARTHENGINE_PROJECT, to a project with the Earth Engine API enabled.",
         )
     return named
-
-
-def _has_no_default(environ: Mapping[str, str], home: Path) -> bool:
-    return not environ.get("GOOGLE_APPLICATION_CREDENTIALS") and not _is_file(_gcloud_file(environ, home))
 
 
 def _gcloud_file(environ: Mapping[str, str], home: Path) -> Path:

@@ -9,17 +9,17 @@ import asyncio
 import os
 import time
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eezarr.earthengine.address import HIGH_VOLUME_URL, Address
 from eezarr.earthengine.auth import DRIVE_HINT, DRIVE_SCOPE, SIGN_IN_HINT, TokenSource
 from eezarr.earthengine.client import EarthEngine
+from eezarr.earthengine.clock import CLOCK_HINT, clock_error, skew_s
 from eezarr.earthengine.credentials import credentials_origin, find_credentials, find_project, project_origin
 from eezarr.earthengine.session import Call, Session, Timeouts
 from eezarr.earthengine.transport import Transport
-from eezarr.errors import EezarrError, Retryable
+from eezarr.errors import EezarrError, NetworkBlocked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,9 +30,6 @@ __all__ = ["Finding", "diagnose"]
 
 STANDARD_URL = "https://earthengine.googleapis.com"
 """The other endpoint, which the official clients use. Source: as HIGH_VOLUME_URL."""
-
-_MAX_SKEW_S = 60.0
-"""Signed requests for tokens are refused when the clock is minutes off; a minute is worth a word."""
 
 _USABLE = frozenset(
     f"https://www.googleapis.com/auth/{name}"
@@ -98,7 +95,7 @@ async def diagnose(
         return (*findings, _bad("credentials", error, f"{error.message} Looked at: {origin}."))
     findings += [_good("credentials", f"{_kind(found)} from {origin}"), *_scopes(found)]
     try:
-        named = find_project(project, found, environ=environ)
+        named = await asyncio.to_thread(find_project, project, found, environ=environ)
     except EezarrError as error:
         return (*findings, _bad("project", error))
     findings += [_good("project", f"{named}, from {project_origin(project, environ=environ)}"), _quota(named, found)]
@@ -111,11 +108,13 @@ async def _reach(address: Address) -> list[Finding]:
     call = Call(method="GET", path=_PROBE, query={}, body=None, is_computed=False, is_gzip=False)
     start_s = time.monotonic()
     try:
-        response = await session.send(call, "")
+        response = await session.send(call, None)
         status, date = response.status, response.headers.get("Date", "")
         response.close()
     except EezarrError as error:
         mend = f"`curl -v {address.url}` shows what is in the way; behind a proxy, set HTTPS_PROXY."
+        if isinstance(error, NetworkBlocked):
+            mend = error.hint
         return [Finding(subject=f"reach {address.host}", is_good=False, text=error.message, mend=mend, exit_code=6)]
     finally:
         await session.aclose()
@@ -124,20 +123,17 @@ async def _reach(address: Address) -> list[Finding]:
         text = f"{address.host} answers {status}"
         mend = "Try again later; https://status.earthengine.app tells of outages."
         return [Finding(subject=f"reach {address.host}", is_good=False, text=text, mend=mend, exit_code=6)]
-    return [_good(f"reach {address.host}", f"answers in {took_ms:.0f} ms"), *_clock(date)]
+    way = f" through the proxy {address.proxy.url}" if address.proxy else ""
+    return [_good(f"reach {address.host}", f"answers in {took_ms:.0f} ms{way}"), *_clock(date, address.host)]
 
 
-def _clock(date: str) -> list[Finding]:
-    try:
-        skew_s = time.time() - parsedate_to_datetime(date).timestamp()
-    except (TypeError, ValueError):
-        return []
-    if abs(skew_s) <= _MAX_SKEW_S:
-        return [_good("clock", f"{abs(skew_s):.0f} s from the service's")]
-    side = "ahead of" if skew_s > 0 else "behind"
-    mend = "Set the clock: `timedatectl set-ntp true`, or as your system does it."
-    text = f"{abs(skew_s):.0f} s {side} the service's: tokens are refused"
-    return [Finding(subject="clock", is_good=False, text=text, mend=mend, exit_code=3)]
+def _clock(date: str, host: str) -> list[Finding]:
+    now_s = time.time()
+    if error := clock_error(date, now_s, host):
+        text = f"{error}: tokens are refused"
+        return [Finding(subject="clock", is_good=False, text=text, mend=CLOCK_HINT, exit_code=3)]
+    skew = skew_s(date, now_s)
+    return [] if skew is None else [_good("clock", f"{abs(skew):.0f} s from the service's")]
 
 
 def _scopes(credentials: Credentials | None) -> list[Finding]:
@@ -197,7 +193,7 @@ def _good(subject: str, text: str) -> Finding:
 
 
 def _bad(subject: str, error: EezarrError, text: str | None = None) -> Finding:
-    code = 6 if isinstance(error, Retryable) else 3
+    code = 6 if error.exit_code == 6 else 3
     return Finding(
         subject=subject, is_good=False, text=text or error.message, mend=error.hint or SIGN_IN_HINT, exit_code=code
     )

@@ -6,7 +6,7 @@ has them written where they belong. A fifth of a large job's CPU went into those
 
 Law:
 
-1. No byte beyond the body is read: the next answer is aiohttp's, and so is the connection, before and after.
+1. No byte beyond the body is read. Before it the connection is aiohttp's, and after it rests until the next request.
 2. Once `receive_directly` returns or raises, cancelled or not, nothing writes to the memory any more.
 
 The kernel is asked to wake the loop for whole pieces only, not for each packet: with many connections the loop then has
@@ -21,6 +21,8 @@ import socket
 import sys
 
 import aiohttp
+
+from eezarr.earthengine.idle import rest
 
 __all__ = ["receive_directly"]
 
@@ -70,7 +72,7 @@ async def receive_directly(response: aiohttp.ClientResponse, view: memoryview, *
 
 
 class _Filling(asyncio.BufferedProtocol):
-    """Has the bytes of one body written to their place, then gives the transport back."""
+    """Has the bytes of one body written to their place, then lets the connection rest."""
 
     def __init__(self, transport: asyncio.Transport, view: memoryview) -> None:
         self.filled = 0
@@ -102,7 +104,8 @@ class _Filling(asyncio.BufferedProtocol):
     def stop(self) -> None:
         """Give the transport back, if that has not been done."""
         if self._transport.get_protocol() is self:
-            self._give_back()
+            self._wake_for(1)
+            self._transport.set_protocol(self._owner)
         self._done.cancel()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -117,7 +120,8 @@ class _Filling(asyncio.BufferedProtocol):
         if self.filled < len(self._view):
             self._choose_least()
             return
-        self._give_back()
+        self._wake_for(1)
+        rest(self._transport, self._owner)  # aiohttp's parser would take what comes now for the rest of the body
         if not self._done.done():
             self._done.set_result(None)
 
@@ -132,10 +136,6 @@ class _Filling(asyncio.BufferedProtocol):
     def _choose_least(self) -> None:
         left = len(self._view) - self.filled - _SLACK_BYTES
         self._wake_for(1 if self._is_slow else max(1, min(left, _PIECE_BYTES)))
-
-    def _give_back(self) -> None:
-        self._wake_for(1)
-        self._transport.set_protocol(self._owner)
 
     def _wake_for(self, least: int) -> None:
         """Have the kernel call the socket readable from so many bytes on; at the end and when it is full, in any case.

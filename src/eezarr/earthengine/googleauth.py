@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, cast
 
 import google.auth
 from google.auth import exceptions
+from google.auth.compute_engine import Credentials as MachineCredentials
 from google.auth.credentials import Scoped, with_scopes_if_required
-from google.auth.transport.requests import Request
 from google.oauth2.credentials import Credentials as UserCredentials
 
 from eezarr.documents import read_json
 from eezarr.earthengine.auth import SIGN_IN_HINT
+from eezarr.earthengine.clock import CLOCK_HINT
 from eezarr.earthengine.status import clean
+from eezarr.earthengine.tokenrequest import TokenRequest, metadata_project
 from eezarr.errors import AccessDenied, EezarrError, InvalidInput, Unreachable
 
 if TYPE_CHECKING:
@@ -22,7 +24,16 @@ if TYPE_CHECKING:
 
     from eezarr.earthengine.auth import Credentials
 
-__all__ = ["load_default", "load_earthengine", "load_file", "refresh", "scoped", "widened"]
+__all__ = [
+    "load_default",
+    "load_earthengine",
+    "load_file",
+    "load_machine",
+    "machine_project",
+    "refresh",
+    "scoped",
+    "widened",
+]
 
 SCOPES = ("https://www.googleapis.com/auth/earthengine", "https://www.googleapis.com/auth/cloud-platform")
 """What a service account's token is asked for: enough to read, to compute, and to export but to Drive.
@@ -47,46 +58,67 @@ def refresh(credentials: Credentials) -> None:
     Raises:
         AccessDenied: If the credentials were revoked, or cannot be used.
         Unreachable: If the token endpoint did not answer, or not with a decision.
+        NetworkBlocked: If it cannot, as the network is set up.
     """
+    request = TokenRequest(is_known=credentials.token is not None)
+    failure: EezarrError | None = None
     try:
-        credentials.refresh(Request())
+        credentials.refresh(request)
+    except EezarrError:
+        raise
     except exceptions.GoogleAuthError as error:
         # Not chained: a RefreshError carries the endpoint's whole answer, which can hold an id token.
-        raise _failure(error) from None
+        failure = _failure(error, request.clock_error)
     except (OSError, ValueError) as error:
-        raise AccessDenied(f"The credentials cannot be used: {clean(str(error))}.", hint=SIGN_IN_HINT) from error
+        failure = AccessDenied(f"The credentials cannot be used: {clean(str(error))}.", hint=SIGN_IN_HINT)
+    if failure is not None:
+        raise failure
     if not credentials.token:
         raise AccessDenied("The credentials gave no access token.", hint=SIGN_IN_HINT)
 
 
-def _failure(error: Exception) -> EezarrError:
-    detail = clean(str(error.args[0]) if error.args else type(error).__name__)
+def _failure(error: Exception, clock_error: str) -> EezarrError:
+    detail = clean(str(error.args[0]) if error.args else type(error).__name__).rstrip(".")
     if isinstance(error, exceptions.TransportError) or getattr(error, "retryable", False):
         return Unreachable(
             f"No access token could be fetched: {detail}.",
-            hint="Check the network and the proxy to oauth2.googleapis.com.",
+            hint="Check the network, and HTTPS_PROXY if there is a proxy.",
+            is_connecting=isinstance(error, exceptions.TransportError),
         )
+    if clock_error:
+        return AccessDenied(f"The credentials were refused, and {clock_error}: {detail}.", hint=CLOCK_HINT)
     return AccessDenied(f"The credentials were refused: {detail}.", hint=SIGN_IN_HINT)
 
 
-def load_file(path: Path) -> Credentials:
+def load_file(path: Path, *, named_by: str = "") -> Credentials:
     """Return the credentials of a JSON file: a service account's key, a user's, a workload identity's.
+
+    Args:
+        path: The file.
+        named_by: The variable that names it, for messages.
 
     Raises:
         AccessDenied: If it cannot be read, or is none.
     """
+    name = f"The credentials file {path}"
     try:
         with warnings.catch_warnings():
             # It warns of a user's credentials without a quota project; every request of ours names one.
             warnings.simplefilter("ignore")
-            facts = read_json(path, noun="credentials file", hint=_KEY_FILE)
-            credentials, _ = google.auth.load_credentials_from_dict(facts)  # type: ignore[no-untyped-call]
-    except (InvalidInput, exceptions.GoogleAuthError, OSError, ValueError) as error:
+            info = read_json(path, noun="credentials file", hint=_KEY_FILE)
+            credentials, _ = google.auth.load_credentials_from_dict(info)  # type: ignore[no-untyped-call]
+    except InvalidInput as error:
+        why = error.message.removeprefix(f"{name} ").rstrip(".")
+    except (exceptions.GoogleAuthError, ValueError, AttributeError, TypeError, KeyError) as error:
+        why = f"is no key ({_first(error)})"
+    else:
+        return _typed(credentials)
+    if named_by:
         raise AccessDenied(
-            f"The credentials file {path} cannot be used: {_first(error)}.",
-            hint=_KEY_FILE,
-        ) from error
-    return _typed(credentials)
+            f"{name}, which {named_by} names, cannot be used: it {why}.",
+            hint=f"Let it name a key file, or unset {named_by} and run `gcloud auth application-default login`.",
+        )
+    raise AccessDenied(f"{name} cannot be used: it {why}.", hint=_KEY_FILE)
 
 
 def load_default() -> Credentials:
@@ -102,6 +134,19 @@ def load_default() -> Credentials:
     except (exceptions.GoogleAuthError, OSError, ValueError) as error:
         raise AccessDenied("No credentials were found.", hint=SIGN_IN_HINT) from error
     return _typed(credentials)
+
+
+def load_machine() -> Credentials:
+    """Return the credentials of the metadata server, without looking for it first."""
+    return _typed(MachineCredentials())  # type: ignore[no-untyped-call]
+
+
+def machine_project(credentials: Credentials | None) -> str | None:
+    """Return the project of the Google machine (Compute Engine, Cloud Run, …) whose credentials these are, if they are.
+
+    It asks the metadata server, so call it in a thread.
+    """
+    return metadata_project() if isinstance(credentials, MachineCredentials) else None
 
 
 def load_earthengine(path: Path) -> Credentials:

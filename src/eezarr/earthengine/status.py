@@ -22,6 +22,8 @@ from eezarr.errors import AccessDenied, BadBody, EezarrError, ServiceRefusal, Th
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from eezarr.earthengine.secret import Secret
+
 __all__ = ["classify", "clean", "quoted"]
 
 _BINARY = "(a binary body)"
@@ -46,7 +48,7 @@ class _Problem:
 
 
 def classify(
-    status: int, headers: Mapping[str, str], body: bytes, *, request: str, now_s: float, secret: str = ""
+    status: int, headers: Mapping[str, str], body: bytes, *, request: str, now_s: float, secret: Secret | None = None
 ) -> EezarrError:
     """Return the error that an answer other than 200 stands for.
 
@@ -67,14 +69,14 @@ def classify(
     return _make(row, f"{request} was answered with {status}: {quoted}", status, problem)
 
 
-def clean(text: str, secret: str = "") -> str:
+def clean(text: str, secret: Secret | None = None) -> str:
     """Return a text of a stranger fit for a message: one line, bounded, without tokens.
 
     What is neither printable nor a space (control characters, those that turn the direction of writing, lone
     surrogates) is written as its escape sequence.
     """
     if secret:
-        text = text.replace(secret, "[token]")
+        text = secret.blotted(text)
     text = " ".join(_SECRET.sub("[token]", text)[: 4 * _QUOTED].split())
     text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
     return text if len(text) <= _QUOTED else text[: _QUOTED - 1] + "…"

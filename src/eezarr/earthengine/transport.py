@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 from eezarr.documents import parse_json
 from eezarr.earthengine import bodies
+from eezarr.earthengine.clock import CLOCK_HINT, clock_error
 from eezarr.earthengine.compression import Body, Compression
 from eezarr.earthengine.failures import translated
 from eezarr.earthengine.inflaters import Inflaters
 from eezarr.earthengine.session import Call, HttpMethod, Session, Timeouts
 from eezarr.earthengine.status import classify, quoted
-from eezarr.errors import BadBody
+from eezarr.errors import AccessDenied, BadBody
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Mapping
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from eezarr.earthengine.auth import TokenSource
     from eezarr.earthengine.compression import GzipMode
     from eezarr.earthengine.payload import JsonBody
+    from eezarr.earthengine.secret import Secret
     from eezarr.protocols import Buffer, Memory
 
 __all__ = ["Transport"]
@@ -246,14 +248,25 @@ class Transport:
             on_received(response.content.total_bytes)
         response.release()
 
-    async def _check(self, call: Call, response: aiohttp.ClientResponse, token: str) -> None:
+    async def _check(self, call: Call, response: aiohttp.ClientResponse, token: Secret | None) -> None:
         """Pass on what the headers tell, and raise what a status other than 200 stands for."""
         if self._on_restricted and "parallelism_restricted=true" in response.headers.get(_QUOTA_HEADER, ""):
             self._on_restricted()
         if response.status == 200:
             return
-        text = await bodies.receive_prefix(response, max_bytes=_MAX_ERROR_BYTES, stall_s=self._timeouts.stall_s)
-        raise classify(response.status, response.headers, text, request=str(call), now_s=self._clock(), secret=token)
+        headers, now_s = response.headers, self._clock()
+        error = classify(
+            response.status,
+            headers,
+            # Not a local of its own: some proxies' pages quote the request, token and all.
+            await bodies.receive_prefix(response, max_bytes=_MAX_ERROR_BYTES, stall_s=self._timeouts.stall_s),
+            request=str(call),
+            now_s=now_s,
+            secret=token,
+        )
+        if response.status == 401 and (skew := clock_error(headers.get("Date", ""), now_s, self._address.host)):
+            raise AccessDenied(f"{error.message} And {skew}.", hint=CLOCK_HINT)
+        raise error
 
 
 def _parse(text: bytes, request: str) -> dict[str, object]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 _MODULE = "python -m eezarr.emulator"
 # Whoever types `eezarr emulator` wants an address that stays; what starts the module reads the address it prints.
 _PORT = 8099
+# What `--tls` writes unless told another name.
+_AUTHORITY = "eezarr-emulator-ca.pem"
 _FAULTS = tuple(field.name for field in dataclasses.fields(FaultRates))
 _EPILOG = f"""\
 faults: {", ".join(_FAULTS)}
@@ -39,7 +43,7 @@ def main(arguments: Sequence[str] | None = None, *, program: str = _MODULE) -> N
         program: What `--help` calls it; the port is a free one by default if it is the module, else always 8099.
 
     Raises:
-        SystemExit: The command line cannot be read (2), or asked for help (0).
+        SystemExit: The command line cannot be read, or the address not be listened at (2), or asked for help (0).
     """
     parser = _parser(program)
     options = parser.parse_args(arguments)
@@ -54,9 +58,30 @@ def main(arguments: Sequence[str] | None = None, *, program: str = _MODULE) -> N
     def on_ready(emulator: Emulator) -> None:
         if options.service_account_key:
             emulator.write_service_account_key(options.service_account_key)
+        if options.tls:
+            options.tls.write_bytes(emulator.authority)
         announce(emulator)
+        if options.tls:
+            sys.stdout.write(f"SSL_CERT_FILE={options.tls.resolve()}\n")
+            sys.stdout.flush()
 
-    serve(settings, options.host, options.port, world=world, on_ready=on_ready)
+    try:
+        serve(settings, options.host, options.port, world=world, tls=options.tls is not None, on_ready=on_ready)
+    except OverflowError:
+        parser.exit(2, f"{program}: error: {options.port} is no port. Give --port 1 to 65535, or 0 for a free one.\n")
+    except OSError as error:
+        parser.exit(2, f"{program}: error: {_unserved(error, options.host, options.port)}\n")
+
+
+def _unserved(error: OSError, host: str, port: int) -> str:
+    """Return why nothing can be served, and what to do."""
+    if error.filename is not None:
+        return f"{error.filename} cannot be written: {error.strerror}. Name another file."
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} of {host} is in use. Give another one with --port, or 0 for a free one."
+    if error.errno == errno.EACCES:
+        return f"Port {port} may not be used by this user. Give one above 1023 with --port, or 0 for a free one."
+    return f"{host} cannot be listened at: {error.strerror or error}. Give an address of this machine with --host."
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
@@ -87,6 +112,15 @@ def _add_service(parser: argparse.ArgumentParser, port: int) -> None:
         "--export-folder",
         metavar="DIR",
         help="stands for Cloud Storage (one folder a bucket) and Drive (the folder Drive); default: a temporary one",
+    )
+    group.add_argument(
+        "--tls",
+        nargs="?",
+        type=Path,
+        const=Path(_AUTHORITY),
+        metavar="FILE",
+        help="speak HTTPS, and write the certificate of its authority there, for SSL_CERT_FILE to name "
+        f"(default: {_AUTHORITY}); the second line printed says so",
     )
     group.add_argument("--service-account-key", type=Path, metavar="FILE", help="write a key; tokens are then checked")
 

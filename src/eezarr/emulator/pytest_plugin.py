@@ -1,4 +1,4 @@
-"""A pytest fixture: a local Earth Engine for one test.
+"""Pytest fixtures: a local Earth Engine for one test, by HTTP or HTTPS.
 
 Registered as a pytest plugin by the package, so it imports nothing until a test asks for it.
 """
@@ -21,4 +21,14 @@ def earth_engine_emulator() -> Iterator[EmulatorThread]:
     from eezarr.emulator.thread import EmulatorThread  # noqa: PLC0415 - costs nothing until used
 
     with EmulatorThread() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def earth_engine_emulator_tls(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmulatorThread]:
+    """Answer an emulator that speaks HTTPS, as the service does; `SSL_CERT_FILE` names its authority meanwhile."""
+    from eezarr.emulator.thread import EmulatorThread  # noqa: PLC0415 - costs nothing until used
+
+    with EmulatorThread(tls=True) as emulator:
+        monkeypatch.setenv("SSL_CERT_FILE", str(emulator.authority_file))
         yield emulator

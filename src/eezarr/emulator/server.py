@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import time
+from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from eezarr.emulator.auth import TokenOffice
+    from eezarr.emulator.certificates import Certificates
     from eezarr.emulator.keys import UserKind
     from eezarr.emulator.raster import Json, World
     from eezarr.emulator.stats import Stats
@@ -44,6 +46,7 @@ class Emulator:
         world: World | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        tls: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -55,12 +58,15 @@ class Emulator:
             world: What is served; default: synthetic scenes.
             host: Address to listen at.
             port: 0 takes a free one.
+            tls: Whether to speak HTTPS, by a certificate of an authority of its own; clients have to trust it.
             monotonic: Clock of the quota, in seconds.
-            wall_clock: Clock of the tokens, in seconds since the epoch.
+            wall_clock: Clock of the tokens and of the `Date` header, in seconds since the epoch.
             sleep: Waits for the latency.
         """
         self._initial = settings or EmulatorSettings()
         self._host, self._port = host, port
+        self._wall_clock = wall_clock
+        self._certificates: Certificates | None = _certificates(host) if tls else None
         self._runner: web.AppRunner | None = None
         self._service = Service(
             _synthetic_world() if world is None else world,
@@ -86,14 +92,21 @@ class Emulator:
         """Listen; returns when requests are answered."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
+        if self._wall_clock is not time.time:
+            app.on_response_prepare.append(self._date)
         # Cancellation of handlers whose client has gone is what ends a stalled answer.
         runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2, max_line_size=_MAX_READ_LINE
         )
         await runner.setup()
-        await web.TCPSite(runner, self._host, self._port).start()
-        self._port = runner.addresses[0][1]
         self._runner = runner
+        tls = self._certificates.context if self._certificates else None
+        try:
+            await web.TCPSite(runner, self._host, self._port, ssl_context=tls).start()
+        except BaseException:
+            await self.stop()
+            raise
+        self._port = runner.addresses[0][1]
 
     async def stop(self) -> None:
         """Stop listening, drop what is under way."""
@@ -106,7 +119,12 @@ class Emulator:
     def url(self) -> str:
         """The base URL, without a slash at the end; use it where `https://earthengine.googleapis.com` would stand."""
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+        return f"{'https' if self._certificates else 'http'}://{host}:{self._port}"
+
+    @property
+    def authority(self) -> bytes:
+        """The certificate (PEM) of the authority that clients have to trust for HTTPS; empty without it."""
+        return self._certificates.authority if self._certificates else b""
 
     @property
     def token_url(self) -> str:
@@ -189,6 +207,9 @@ class Emulator:
         keys = self._service.office.keys
         return keys.write_user(Path(path), kind, token_url=self.token_url, quota_project=quota_project)
 
+    async def _date(self, _request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatdate(self._wall_clock(), usegmt=True)
+
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if len(f"{request.method} {request.raw_path} HTTP/1.1") > _MAX_LINE:
             text = f"The requested URL <code>{html.escape(request.path)}</code> is too large to process."
@@ -220,3 +241,9 @@ def _synthetic_world() -> World:
     from eezarr.emulator.world import SyntheticWorld  # noqa: PLC0415 - only where no world is given
 
     return SyntheticWorld()
+
+
+def _certificates(host: str) -> Certificates:
+    from eezarr.emulator.certificates import certify  # noqa: PLC0415 - only where HTTPS is spoken
+
+    return certify(host)

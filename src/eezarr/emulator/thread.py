@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import tempfile
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from eezarr.emulator.server import Emulator
@@ -13,7 +15,6 @@ from eezarr.emulator.server import Emulator
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
     from types import TracebackType
 
     from eezarr.emulator.keys import UserKind
@@ -38,9 +39,11 @@ class EmulatorThread:
         world: World | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        tls: bool = False,
     ) -> None:
         """Prepare, without serving yet; see `Emulator`."""
-        self._emulator = Emulator(settings=settings, world=world, host=host, port=port)
+        self._emulator = Emulator(settings=settings, world=world, host=host, port=port, tls=tls)
+        self._folder = tempfile.TemporaryDirectory(prefix="eezarr-emulator-") if tls else None
         self._thread = threading.Thread(target=self._run, name="earth-engine-emulator", daemon=True)
         self._started = threading.Event()
         self._stopping: asyncio.Event | None = None
@@ -75,6 +78,21 @@ class EmulatorThread:
         if self._loop is not None and self._stopping is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    @property
+    def authority_file(self) -> Path:
+        """The certificate of its authority, with `tls`: let SSL_CERT_FILE name it.
+
+        Raises:
+            ValueError: It does not speak HTTPS.
+        """
+        if self._folder is None:
+            raise ValueError("this emulator speaks plain HTTP: make it with tls=True")
+        file = Path(self._folder.name, "authority.pem")
+        file.write_bytes(self._emulator.authority)
+        return file
 
     @property
     def url(self) -> str:
@@ -170,6 +188,7 @@ def serve(
     port: int,
     *,
     world: World | None = None,
+    tls: bool = False,
     on_ready: Callable[[Emulator], None] | None = None,
 ) -> None:
     """Serve until the process is interrupted or terminated.
@@ -179,15 +198,20 @@ def serve(
         host: Address to listen at.
         port: 0 takes a free one.
         world: What is served; default: synthetic scenes.
+        tls: Whether to speak HTTPS; see `Emulator`.
         on_ready: Called once requests are answered; default: print the URL.
+
+    Raises:
+        OSError: The address cannot be listened at.
     """
 
     async def run() -> None:
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stopping.set)
-        async with Emulator(settings=settings, world=world, host=host, port=port) as emulator:
+            # Not the loop's own handlers, which Windows has not.
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping.set))
+        async with Emulator(settings=settings, world=world, host=host, port=port, tls=tls) as emulator:
             (on_ready or announce)(emulator)
             await stopping.wait()
 
