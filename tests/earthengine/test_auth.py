@@ -8,7 +8,9 @@ import contextlib
 import gc
 import json
 import threading
+import time
 from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
 
 import google.auth.credentials
 import google.auth.exceptions
@@ -294,3 +296,30 @@ async def test_a_second_event_loop_can_use_the_same_source():
     assert await asyncio.to_thread(asyncio.run, source.token()) == Secret("made-1")
     source.invalidate(Secret("made-1"))
     assert await source.token() == Secret("made-2")
+
+
+@pytest.mark.parametrize(("ahead_s", "says"), [(7200, "2 h 0 min ahead of"), (-86_400, "1 d 0 h behind")])
+async def test_a_clock_that_is_off_is_said_where_it_may_be_the_reason(serve, key_file, ahead_s, says):
+    async def answer(_request):
+        text = "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe."
+        reply = {"error": "invalid_grant", "error_description": text}
+        return web.json_response(reply, status=400, headers={"Date": formatdate(time.time() - ahead_s, usegmt=True)})
+
+    with pytest.raises(AccessDenied, match=f"this machine's clock is {says} that of 127.0.0.1") as caught:
+        await TokenSource(find_credentials(key_file(await serve(answer)))).token()
+    assert "clock" in caught.value.hint
+
+
+async def test_a_right_clock_is_no_reason(endpoint, key_file):
+    endpoint.answer = (400, {"error": "invalid_grant", "error_description": "revoked"})
+    with pytest.raises(AccessDenied) as caught:
+        await TokenSource(find_credentials(key_file(endpoint.url))).token()
+    assert "clock" not in str(caught.value)
+
+
+async def test_the_services_401_says_the_clock_too(serve, connect):
+    async def answer(_request):
+        return web.json_response({}, status=401, headers={"Date": formatdate(time.time() - 7200, usegmt=True)})
+
+    with pytest.raises(AccessDenied, match="2 h 0 min ahead of"):
+        await connect(await serve(answer)).call_json("GET", "/v1/x")

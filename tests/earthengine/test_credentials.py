@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import google.auth.credentials
 import pytest
 
+from eezarr.earthengine import tokenrequest
 from eezarr.earthengine.credentials import find_credentials, find_project
 from eezarr.errors import AccessDenied, InvalidInput
 
@@ -69,6 +75,110 @@ def test_a_broken_key_file_is_named(tmp_path, text):
         find_credentials(path)
     with pytest.raises(AccessDenied, match="cannot be used"):
         find_credentials(str(tmp_path / "absent.json"))
+
+
+@pytest.mark.parametrize("kind", ["absent", "a folder", "not JSON", "no key", "not text"])
+def test_a_variable_that_names_no_key_is_said(tmp_path, monkeypatch, kind):
+    path = tmp_path / "key.json"
+    if kind == "a folder":
+        path.mkdir()
+    elif kind != "absent":
+        path.write_bytes({"not JSON": b"[", "no key": b'{"a": 1}', "not text": b"\xff"}[kind])
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    with pytest.raises(AccessDenied) as caught:
+        find_credentials(home=tmp_path)
+    assert str(path) in caught.value.message
+    assert "GOOGLE_APPLICATION_CREDENTIALS" in caught.value.message
+    assert "unset GOOGLE_APPLICATION_CREDENTIALS" in caught.value.hint
+
+
+def test_a_broken_file_of_gclouds_is_said(tmp_path):
+    path = tmp_path / ".config" / "gcloud" / "application_default_credentials.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    with pytest.raises(AccessDenied, match=r"application_default_credentials\.json cannot be used"):
+        find_credentials(home=tmp_path)
+
+
+def test_a_key_file_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "adc.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(USER).encode())
+    assert find_credentials(path).refresh_token == "adc"
+
+
+@pytest.fixture
+def metadata(monkeypatch):
+    """A Google machine's metadata server, that knows a project and a service account."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            account = "/computeMetadata/v1/instance/service-accounts/"
+            texts = {
+                "/computeMetadata/v1/project/project-id": b"machine-project",
+                f"{account}default/?recursive=true": b'{"email": "e", "scopes": []}',
+            }
+            body = texts.get(self.path) or b'{"access_token": "of-the-machine", "expires_in": 3600}'
+            self.send_response(200 if self.headers["Metadata-Flavor"] == "Google" else 403)
+            self.send_header("Metadata-Flavor", "Google")
+            self.send_header("Content-Type", "application/json" if body.startswith(b"{") else "application/text")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    asked = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("GCE_METADATA_HOST", f"127.0.0.1:{server.server_address[1]}")
+        monkeypatch.delenv("NO_GCE_CHECK", raising=False)
+        yield asked
+        server.shutdown()
+
+
+MACHINE = """
+import asyncio
+from eezarr.earthengine.auth import TokenSource
+from eezarr.earthengine.credentials import find_credentials, find_project
+found = find_credentials()
+print(find_project(None, found), asyncio.run(TokenSource(found).token()).header("Bearer"))
+"""
+
+
+def test_a_google_machine_has_credentials_and_a_project(tmp_path, metadata, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "127.0.0.1:1")  # which is not for what is on the machine
+    found = subprocess.run([sys.executable, "-c", MACHINE], capture_output=True, text=True, check=True)
+    assert found.stdout == "machine-project Bearer of-the-machine\n"
+
+
+def test_the_machines_project_comes_last(tmp_path, metadata, monkeypatch):
+    found = find_credentials(home=tmp_path)
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "cloud")
+    assert find_project(None, found) == "cloud"
+    monkeypatch.setenv("EARTHENGINE_PROJECT", "own")
+    assert find_project(None, found) == "own"
+    assert find_project("given", found) == "given"
+    assert metadata == []
+
+
+def test_a_persons_credentials_do_not_take_the_machines_project(tmp_path, metadata):
+    with pytest.raises(AccessDenied, match="No Google Cloud project"):
+        find_project(None, find_credentials(write(tmp_path / "adc.json", USER)))
+
+
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_a_metadata_server_that_is_not_there_is_not_waited_for(tmp_path, monkeypatch, is_silent):
+    monkeypatch.setattr(tokenrequest, "_METADATA_S", 0.05)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        if is_silent:
+            taken.listen()
+        monkeypatch.setenv("GCE_METADATA_HOST", f"127.0.0.1:{taken.getsockname()[1]}")
+        found = find_credentials(home=tmp_path)
+        with pytest.raises(AccessDenied, match="No Google Cloud project"):
+            find_project(None, found)
 
 
 def test_given_objects():

@@ -35,6 +35,10 @@ _MAX_BYTES = 4 << 20
 _METADATA_S = 3.0
 """How long the metadata server may be silent, which is on the same machine: as google-auth has it."""
 
+_METADATA_VARIABLE = "GCE_METADATA_HOST"
+_METADATA_HOST = "metadata.google.internal"
+_METADATA_ADDRESS = "169.254.169.254"
+
 _TUNNEL_STATUS = re.compile(r"Tunnel connection failed: (\d{3})\b")
 
 
@@ -83,7 +87,8 @@ class TokenRequest(google.auth.transport.Request):
             NetworkBlocked: If none can, as the network is set up.
         """
         parsed = URL(url)
-        host, proxy = parsed.host or "", proxy_for(parsed)
+        host = parsed.host or ""
+        proxy = None if host in _machine_hosts() else proxy_for(parsed)
         limits = urllib3.Timeout(connect=timeout or _CONNECT_S, read=timeout or _SILENCE_S)
         try:
             with _pool(parsed, proxy) as pool:
@@ -124,9 +129,9 @@ def metadata_project() -> str | None:
 
     Source: https://cloud.google.com/compute/docs/metadata/predefined-metadata-keys#project-metadata
     """
-    host = os.environ.get("GCE_METADATA_HOST") or "metadata.google.internal"
+    host = os.environ.get(_METADATA_VARIABLE) or _METADATA_HOST
     try:
-        with urllib3.PoolManager() as pool:  # never through a proxy: it is on the machine
+        with urllib3.PoolManager() as pool:
             response = pool.request(
                 "GET",
                 f"http://{host}/computeMetadata/v1/project/project-id",
@@ -141,6 +146,12 @@ def metadata_project() -> str | None:
         return None
     is_told = response.status == 200 and response.headers.get("Metadata-Flavor") == "Google"
     return text if is_told and text else None
+
+
+def _machine_hosts() -> set[str]:
+    """Return the names of the metadata server, which is on the machine and behind no proxy."""
+    named = os.environ.get(_METADATA_VARIABLE, "").rpartition(":")[0] or os.environ.get(_METADATA_VARIABLE, "")
+    return {_METADATA_HOST, _METADATA_ADDRESS, named}
 
 
 def _pool(url: URL, proxy: Proxy | None) -> urllib3.PoolManager:
