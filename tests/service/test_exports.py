@@ -330,7 +330,9 @@ async def test_waits_grow_and_end_where_the_service_keeps_no_answer_back(naps, u
     assert ended.state == "SUCCEEDED"
     assert len(seen) == 12
     assert naps.taken == [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30, 30]
-    assert [body for _, path, body in calls if path.endswith(":wait")] == [{"timeout": "0.500s"}]
+    # What a kept connection's end leaves unanswered is sent once more, as it may have crossed the request.
+    waits = [body for _, path, body in calls if path.endswith(":wait")]
+    assert waits == [{"timeout": "0.500s"}] * (2 if unhelpful is None else 1)
 
 
 async def test_waiting_for_what_is_not_there_says_so(naps):
