@@ -1,5 +1,6 @@
 """Every request that eezarr sends, as it went over the wire, is one that Google's own clients could send."""
 
+import ast
 import json
 from contextlib import suppress
 
@@ -7,7 +8,8 @@ import pytest
 
 import eezarr
 import wire
-from known import SCENE
+from eezarr.earthengine.collection import _REDUCTIONS
+from known import REPOSITORY, SCENE
 
 SMALL = eezarr.PixelGrid.of("EPSG:32610", (10, 0, 510_000, 0, -10, 4_190_000), (4, 5))
 TAG = "a-tag"
@@ -96,6 +98,25 @@ def test_the_lists_find_what_is_wrong():
         "Image.load has no argument name",
         "Image.load needs its argument id",
     ]
+
+
+def test_every_call_that_the_source_writes_out():
+    """Rarely sent ones too: `call("Image.cast", {"image": …})` names a function and arguments that it has."""
+    found = {}
+    for path in (REPOSITORY / "src" / "eezarr" / "earthengine").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(
+                    func=ast.Name(id="call"), args=[ast.Constant(value=str(name)), ast.Dict(keys=[*keys]), *_]
+                ):
+                    given = {key.value for key in keys if isinstance(key, ast.Constant)}
+                    found[name] = found.get(name, set()) | given
+    found |= {name: {"collection"} for name in _REDUCTIONS.values()}
+    assert len(found) > 15
+    unknown = {
+        name: asked - {each["name"] for each in wire.FUNCTIONS[name]["arguments"]} for name, asked in found.items()
+    }
+    assert {name: asked for name, asked in unknown.items() if asked} == {}
 
 
 async def test_every_verb_of_the_client(emulator, recorder, checked):

@@ -78,12 +78,12 @@ class SearchRegion:
             return True
         if footprint.get("type") == "LinearRing":
             footprint = {"type": "Polygon", "coordinates": [footprint.get("coordinates")]}
+        is_straight = footprint.get("geodesic") is False
         try:
             polygons = _polygons(footprint)
-        except InvalidInput:
+            return self._meets(shapes_of(polygons)) or (not is_straight and self._meets(shapes_of(_geodesic(polygons))))
+        except (InvalidInput, shapely.errors.GEOSException):
             return True
-        is_straight = footprint.get("geodesic") is False
-        return self._meets(shapes_of(polygons)) or (not is_straight and self._meets(shapes_of(_geodesic(polygons))))
 
     def _meets(self, shapes: NDArray[np.object_]) -> bool:
         west, _, east, _ = self._bounds
