@@ -159,3 +159,22 @@ def test_a_resumed_polygon_keeps_its_shape(emulator, area, tmp_path):
     (tmp_path / "area.geojson").write_text(json.dumps(moved), encoding="utf-8")
     with pytest.raises(ForeignStore, match="another plan"):
         run(path, emulator)
+
+
+def test_what_is_left_out_of_a_region_is_told_on_stderr_once(eezarr, emulator, area, tmp_path, job):
+    ring = [[0, 0], [1, 1], [2, 2], [0, 0]]
+    features = [
+        {"type": "Feature", "properties": {}, "geometry": None},
+        {"type": "Feature", "properties": {"name": "flat"}, "geometry": {"type": "Polygon", "coordinates": [ring]}},
+        {"type": "Feature", "properties": {}, "geometry": AREA},
+    ]
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32610"}}
+    text = json.dumps({"type": "FeatureCollection", "crs": crs, "features": features})
+    (tmp_path / "area.geojson").write_text(text, encoding="utf-8-sig")
+    job(image=f'asset = "{SCENE}"\nbands = ["B4"]', grid=PLACE, rest=TILES)
+    ended = eezarr("fetch", "job.toml", "--api-url", emulator.url, "--json", "--quiet")
+    assert ended.code == 0, ended.err
+    assert ended.err.splitlines() == [
+        "warning: The region: what has no area is left out. There is a polygon without area in feature 1 (line 1) ('flat')."
+    ]
+    assert set(corners(emulator)) == touched_tiles(area, grid_of(tmp_path / "out.zarr"), 32)

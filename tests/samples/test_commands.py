@@ -107,3 +107,61 @@ def test_a_store_of_another_kind_is_refused(bench, eezarr, sites):
     assert eezarr("samples", "job.toml", "--output", "grid.zarr", "--overwrite").returncode == 0
     assert "samples" in eezarr("status", "grid.zarr").stdout
     assert eezarr("fetch", "job.toml").returncode == 2
+
+
+CLOSE = JOB.replace("size = 16", "size = 64").replace("[samples.splits]\ntrain = 0.6\nval = 0.4", "{splits}")
+"""Patches of 640 m, of which neighbours 300 m apart share most of their pixels."""
+
+
+def planned(eezarr):
+    return json.loads(eezarr("plan", "job.toml", "--json").stdout)
+
+
+@pytest.fixture
+def line_of_sites(bench):
+    rows = bench.sites(on_mixed(24, cover=["oak", "elm"] * 12))
+    first = rows[0]
+    for nth, row in enumerate(rows):
+        row["lon"], row["lat"] = first["lon"] + 0.0034 * (nth % 6), first["lat"] + 0.0027 * (nth // 6)
+    bench.sites(rows)
+    return rows
+
+
+def test_splits_that_share_pixels_are_told_by_plan_and_by_fetch(bench, eezarr, line_of_sites):
+    bench.job(CLOSE.format(splits="[samples.splits]\ntrain = 0.6\ntest = 0.4"))
+    facts = planned(eezarr)["overlapping"]
+    assert facts["train"]["samples"] + facts["test"]["samples"] == 24
+    assert facts["test"]["overlapping"] > 0
+    told = f"{facts['test']['overlapping']} of {facts['test']['samples']} of test"
+    plan = eezarr("plan", "job.toml")
+    assert "overlap    Samples share ground with another split's" in plan.stdout
+    assert told in plan.stdout
+    assert plan.stderr == ""
+    ended = eezarr("samples", "job.toml", "--quiet")
+    assert ended.returncode == 0
+    assert ended.stderr.startswith("warning: Samples share ground with another split's")
+    assert told in ended.stderr
+    assert 'by = "blocks"' in ended.stderr
+
+
+def test_blocks_with_a_buffer_leave_no_pixel_in_two_splits(bench, eezarr, line_of_sites):
+    """640 m a side: its diagonal is 905 m, but half of it on each side of a border is enough."""
+    splits = '[samples.splits]\nby = "blocks"\nblock_size = {size}\n{buffer}train = 0.5\ntest = 0.5'
+    bench.job(CLOSE.format(splits=splits.format(size=2000, buffer="")))
+    before = planned(eezarr)
+    assert (before["samples"], before["left_out"]) == (24, 0)
+    assert before["overlapping"]["test"]["overlapping"] > 0
+    bench.job(CLOSE.format(splits=splits.format(size=2000, buffer="buffer = 460\n")))
+    after = planned(eezarr)
+    assert after["samples"] + after["left_out"] == 24
+    assert 0 < after["samples"] < 24
+    assert {name: facts["overlapping"] for name, facts in after["overlapping"].items()} == dict.fromkeys(
+        ["train", "test"], 0
+    )
+    assert f"{after['left_out']} more sites are too near to another split" in eezarr("plan", "job.toml").stdout
+    ended = eezarr("samples", "job.toml", "--quiet")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert bench.group["pixels"].shape[0] == after["samples"]
+    told = bench.group.attrs["eezarr"]
+    facts = json.loads(told) if isinstance(told, str) else told
+    assert facts["splits"]["buffer"] == 460

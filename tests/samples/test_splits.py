@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyproj import Transformer
+from pyproj import Geod, Transformer
 
 from eezarr.errors import InvalidInput
-from eezarr.samples import assign_splits
-from eezarr.samples.splits import spatial_blocks
+from eezarr.grid import Shape2D
+from eezarr.samples import Splits, assign_splits, patch_grids
+from eezarr.samples.overlaps import SplitOverlap, overlap_notice, split_overlaps
+from eezarr.samples.splits import near_other_splits, spatial_blocks
 from samples.tables import sites
 
 pytestmark = pytest.mark.once
@@ -131,3 +133,104 @@ def test_splits_that_cannot_be_are_refused(table, more, told):
         assign_splits(table, more.pop("fractions", None), **more)
     with pytest.raises(InvalidInput, match="no split 'c'"):
         assign_splits(sites([(0, 0)], splits=["a"]), by="column").members("c")
+
+
+def overlapping(places, index, *, size=8, resolution=10, crs="EPSG:32610"):
+    """What is counted, and what comparing every two patches' boxes gives."""
+    grids = patch_grids(
+        np.array(places, float), crs=crs, resolution=resolution, size=Shape2D(size, size), sites_crs=crs
+    )
+    splits = Splits(names=("train", "test", "val"), index=np.array(index))
+    bounds = [grid.bounds for grid in grids]
+    want = [0, 0, 0]
+    for one, split in zip(bounds, index, strict=True):
+        want[split] += any(
+            split != other_split
+            and one.min_x < other.max_x
+            and other.min_x < one.max_x
+            and one.min_y < other.max_y
+            and other.min_y < one.max_y
+            for other, other_split in zip(bounds, index, strict=True)
+        )
+    return [overlap.overlapping for overlap in split_overlaps(grids, splits)], want
+
+
+@pytest.mark.parametrize("side", [300, 1500, 8000])
+def test_samples_that_share_pixels_with_another_split_are_counted(side):
+    rng = np.random.default_rng(side)
+    places = 5e5 + np.round(rng.uniform(0, side, (150, 2)) / 10) * 10
+    got, want = overlapping(places, rng.integers(0, 3, 150).tolist())
+    assert got == want
+    assert sum(want) > 0
+    got, want = overlapping(places, (places[:, 0] > 5e5 + side / 2).astype(int).tolist())
+    assert got == want
+
+
+def test_patches_side_by_side_share_nothing():
+    assert overlapping([(5e5, 4e6), (5e5 + 80, 4e6), (5e5, 4e6 + 80)], [0, 1, 2]) == ([0, 0, 0], [0, 0, 0])
+    assert overlapping([(5e5, 4e6), (5e5 + 70, 4e6 + 70)], [0, 1])[0] == [1, 1, 0]
+
+
+@pytest.mark.parametrize("border", [(-120, 37), (180, 60), (6, -20), (9, 0)])
+def test_patches_of_neighbouring_zones_are_compared_by_their_outlines(border):
+    lon, lat = border
+    step = 0.0004 / np.cos(np.radians(lat))
+    places = [(lon - step, lat), (lon + step, lat), (lon + 1, lat + 1)]
+    if lat == 0:
+        places = [(lon, -0.0004), (lon, 0.0004), (lon + 1, lat + 1)]
+    places = [((x + 180) % 360 - 180, y) for x, y in places]
+    grids = patch_grids(np.array(places), crs="utm", resolution=10, size=Shape2D(32, 32))
+    assert len(grids.crs) >= 2
+    splits = Splits(names=("train", "test"), index=np.array([0, 1, 1]))
+    assert [overlap.overlapping for overlap in split_overlaps(grids, splits)] == [1, 1]
+
+
+def test_the_notice_says_how_many_and_what_to_do():
+    none = SplitOverlap(name="test", samples=4, overlapping=0)
+    notice = overlap_notice([SplitOverlap(name="train", samples=8, overlapping=2), none])
+    assert "2 of 8 of train (25%)" in notice
+    assert "test" not in notice.split(":")[1].split(".")[0]
+    assert 'by = "blocks"' in notice
+    assert "buffer" in notice
+    assert overlap_notice([none]) is None
+
+
+HALVES = {"train": 0.5, "test": 0.5}
+
+
+@pytest.mark.parametrize("lat", [0, 52, -68])
+def test_sites_near_another_splits_block_are_left_out(lat):
+    """By hand: every other site of a denser table is looked at, with geodesic distances."""
+    rng = np.random.default_rng(4)
+    spread = 0.25 / np.cos(np.radians(lat))
+    places = np.column_stack([rng.uniform(10, 10 + spread, 500), rng.uniform(lat - 0.12, lat + 0.12, 500)])
+    table, buffer_m = sites(places), 400
+    near = near_other_splits(table, HALVES, block_m=4000, buffer_m=buffer_m, seed=3)
+    index = assign_splits(table, HALVES, by="blocks", block_m=4000, seed=3).index
+    assert 0.05 < near.mean() < 0.6
+    kept = np.flatnonzero(~near)
+    one, other = np.meshgrid(kept[index[kept] == 0], kept[index[kept] == 1])
+    apart = Geod(ellps="WGS84").inv(*places[one.ravel()].T, *places[other.ravel()].T)[2]
+    assert apart.min() > 2 * buffer_m * 0.99
+    # No more than need be: each that is left out has a spot of another split within the buffer.
+    angles = np.linspace(0, 360, 72, endpoint=False)
+    for nth in np.flatnonzero(near)[:40]:
+        lon, lat_there, _ = Geod(ellps="WGS84").fwd(
+            np.full(72, places[nth, 0]), np.full(72, places[nth, 1]), angles, np.full(72, buffer_m * 1.02)
+        )
+        around = assign_splits(sites(np.column_stack([lon, lat_there])), HALVES, by="blocks", block_m=4000, seed=3)
+        assert (around.index != index[nth]).any()
+
+
+def test_what_is_left_out_depends_on_the_own_place_alone():
+    rng = np.random.default_rng(5)
+    places = rng.uniform((10, 50), (10.3, 50.3), (300, 2))
+    whole = near_other_splits(sites(places), HALVES, block_m=3000, buffer_m=300)
+    part = near_other_splits(sites(places[::3]), HALVES, block_m=3000, buffer_m=300)
+    assert whole[::3].tolist() == part.tolist()
+
+
+def test_a_buffer_that_leaves_nothing_is_refused():
+    for buffer_m in (0, -1, 600, float("nan")):
+        with pytest.raises(InvalidInput, match="leaves nothing of blocks of 1000 m"):
+            near_other_splits(sites([(10, 10)]), HALVES, block_m=1000, buffer_m=buffer_m)

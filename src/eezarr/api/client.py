@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,9 @@ from eezarr.earthengine import Image
 from eezarr.earthengine.series import ImageCollection
 from eezarr.engine import ThreadedKeeper
 from eezarr.events import JobEnded, JobStarted
+from eezarr.notices import EezarrWarning
 from eezarr.outputs.report import Report, Tally, missing_tiles
+from eezarr.samples.overlaps import overlap_notice
 from eezarr.store import ZarrSink
 from eezarr.threads import exhaustion
 
@@ -277,8 +280,11 @@ class Client(Service):
     ) -> Report:
         """Fetch a plan's missing samples into its store; see `fetch_samples`.
 
-        With `repair`, stored samples are read first, and those that are not what was stored are missing, too.
+        With `repair`, stored samples are read first, and those that are not what was stored are missing, too. Warns of
+        splits whose samples share ground.
         """
+        if notice := overlap_notice(plan.overlaps):
+            warnings.warn(EezarrWarning(notice), stacklevel=2)
         limits = limits_of(subject.limits, self.options.limits)
         fetcher = SampleFetcher(link=self._open(), options=self.options, limits=limits, tell=self._tell)
         return await fetcher.fetch(subject, plan, output, overwrite=overwrite, repair=repair)

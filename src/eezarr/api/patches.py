@@ -26,6 +26,7 @@ from eezarr.samples import (
     shuffled,
 )
 from eezarr.samples.sites import frozen
+from eezarr.samples.splits import near_other_splits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,6 +83,8 @@ class PlacedSites:
     """Which of the sites, as they were given, each is."""
     grids: PatchGrids
     splits: Splits | None
+    left_out: int = 0
+    """Sites that are none of these: too near to another split."""
 
 
 def patches_of(options: SampleOptions) -> Patches:
@@ -124,18 +127,21 @@ def place_sites(sites: SiteTable, patches: Patches) -> PlacedSites:
     """Return sites in stored order, with their grids and splits.
 
     Raises:
-        InvalidInput: If a site has no patch in the CRS, or no split.
+        InvalidInput: If a site has no patch in the CRS, or no split, or all are too near to another split.
     """
     places = np.column_stack([sites.x, sites.y])
     side = patches.pixel_side
     grids = patch_grids(places, crs=patches.crs, resolution=side, size=patches.size, sites_crs=sites.crs)
     splits = None if patches.splits is None else _divided(sites, patches.splits, patches.seed)
     rows = shuffled(len(sites), seed=patches.seed) if patches.shuffle else np.arange(len(sites), dtype=np.int64)
+    if patches.splits is not None and patches.splits.buffer_m is not None:
+        rows = rows[~_near_others(sites, patches.splits, patches.seed)[rows]]
     return PlacedSites(
         sites=sites.take(rows),
         rows=frozen(rows),
         grids=replace(grids, zone=frozen(grids.zone[rows]), col=frozen(grids.col[rows]), row=frozen(grids.row[rows])),
         splits=None if splits is None else replace(splits, index=frozen(splits.index[rows])),
+        left_out=len(sites) - len(rows),
     )
 
 
@@ -143,11 +149,25 @@ def _divided(sites: SiteTable, facts: SplitFacts, seed: int) -> Splits:
     return assign_splits(sites, dict(facts.fractions) or None, by=facts.by, block_m=facts.block_m, seed=seed)
 
 
+def _near_others(sites: SiteTable, facts: SplitFacts, seed: int) -> NDArray[np.bool_]:
+    if facts.by != "blocks" or facts.block_m is None or facts.buffer_m is None:
+        raise InvalidInput("Only splits by blocks have a buffer.", hint='Give by = "blocks" with the side of a block.')
+    near = near_other_splits(sites, dict(facts.fractions), block_m=facts.block_m, buffer_m=facts.buffer_m, seed=seed)
+    if near.all():
+        raise InvalidInput(
+            f"All {len(sites)} sites are within the buffer of {facts.buffer_m:g} m of another split.",
+            hint="Give a smaller buffer, or larger blocks.",
+        )
+    return near
+
+
 def _split_facts(options: SampleOptions) -> SplitFacts | None:
     splits: SplitOptions | None = options.splits
     if splits is None:
         return None if options.split is None else SplitFacts(by="column")
-    return SplitFacts(by=splits.by, fractions=tuple(splits.fractions.items()), block_m=splits.block_size)
+    return SplitFacts(
+        by=splits.by, fractions=tuple(splits.fractions.items()), block_m=splits.block_size, buffer_m=splits.buffer
+    )
 
 
 def _strategy(options: PolygonOptions | None, seed: int) -> Strategy:

@@ -120,11 +120,12 @@ async def resolve_sites(
         sites=placed.sites,
         rows=placed.rows,
         grids=placed.grids,
-        layout=_layout(store, patches, len(sites)),
+        layout=_layout(store, patches, len(placed.rows)),
         steps=read.subject.steps,
         has_time=isinstance(image, ImageCollection) and image.group != "all",
         splits=placed.splits,
         split_facts=patches.splits,
+        left_out=placed.left_out,
         seed=patches.seed if patches.shuffle else None,
     )
     if read.described.bands is not None and read.described.is_certain:

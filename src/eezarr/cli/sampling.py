@@ -15,6 +15,7 @@ from eezarr.cli.fetching import run_to_report
 from eezarr.cli.planning import pixels_text
 from eezarr.cli.summary import summarised
 from eezarr.errors import InvalidInput
+from eezarr.samples.overlaps import overlap_notice
 from eezarr.store import open_samples, open_stored_samples
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from eezarr.api.samplejobs import SamplesJobPlan
     from eezarr.config import SamplesJob
+    from eezarr.samples import SamplePlan
     from eezarr.store import SamplesStore
 
 __all__ = ["print_samples_plan", "print_samples_status", "run_samples"]
@@ -79,6 +81,11 @@ def _facts(planned: SamplesJobPlan) -> dict[str, object]:
         "mask": plan.masking.mode,
         "steps": plan.step_count if plan.has_time else None,
         "splits": None if plan.splits is None else plan.splits.counts,
+        "left_out": plan.left_out,
+        "overlapping": {
+            overlap.name: {"samples": overlap.samples, "overlapping": overlap.overlapping} for overlap in plan.overlaps
+        }
+        or None,
         "shard": plan.layout.per_shard,
         "requests": estimate.requests,
         "bytes": {"pixels": estimate.pixel_bytes, "largest_request": estimate.largest_request_bytes},
@@ -96,7 +103,7 @@ def _text(planned: SamplesJobPlan, facts: dict[str, object]) -> str:
     slots = min(planned.job.fetch.max_concurrency, estimate.requests)
     rows = [
         ("image", f"{json.dumps(facts['image'])[:200]} by {planned.subject.method}"),
-        ("samples", f"{len(plan)}" + (f", {lacking} of them without an image" if lacking else "")),
+        ("samples", f"{len(plan)}" + (f", {lacking} of them without an image" if lacking else "") + _left_out(plan)),
         ("patch", f"{plan.size} pixels of {plan.grids.resolution[0]:g} in {crs}"),
         ("bands", ", ".join(f"{band.name} {band.dtype}" for band in plan.bands)),
         (
@@ -113,9 +120,15 @@ def _text(planned: SamplesJobPlan, facts: dict[str, object]) -> str:
     ]
     if plan.has_time:
         rows.insert(4, ("time steps", f"{plan.step_count} at the most"))
+    if notice := overlap_notice(plan.overlaps):
+        rows.append(("overlap", notice))
     if plan.splits is not None:
         rows.insert(2, ("splits", ", ".join(f"{name} {count}" for name, count in plan.splits.counts.items())))
     return "".join(f"{name:<10} {value}\n" for name, value in rows)
+
+
+def _left_out(plan: SamplePlan) -> str:
+    return f"; {plan.left_out} more sites are too near to another split" if plan.left_out else ""
 
 
 def _write_footprints(planned: SamplesJobPlan, path: Path) -> None:

@@ -65,6 +65,9 @@ class SplitOptions(Section):
     """`hash`: each site by its own id. `column`: as `split` says. `blocks`: the sites of a block stay together."""
     block_size: PositiveNumber | None = None
     """For blocks: metres per side, more than neighbours have to do with each other."""
+    buffer: PositiveNumber | None = None
+    """For blocks: sites nearer than so many metres to a block of another split are left out; a patch's diagonal, at
+    least, keeps patches of two splits apart."""
 
     @property
     def fractions(self) -> dict[str, float]:
@@ -76,6 +79,8 @@ class SplitOptions(Section):
         if (self.by == "blocks") != (self.block_size is not None):
             says = "needs block_size, in metres" if self.by == "blocks" else "has no blocks: leave out block_size"
             raise ValueError(f'by = "{self.by}" {says}')
+        if self.buffer is not None and (self.block_size is None or 2 * self.buffer >= self.block_size):
+            raise ValueError('buffer is for by = "blocks", and less than half of block_size: else nothing is left')
         if self.by == "column":
             if self.fractions:
                 raise ValueError(f'by = "column" has no shares: leave out {", ".join(self.fractions)}')

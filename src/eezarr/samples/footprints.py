@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from eezarr.grid.crs import Points
     from eezarr.samples.gridding import PatchGrids
 
-__all__ = ["CONTAINED", "MET", "PatchIndex"]
+__all__ = ["CONTAINED", "MET", "PatchIndex", "patch_outlines"]
 
 CONTAINED, MET = 2, 1
 
@@ -51,7 +51,7 @@ class PatchIndex:
     @classmethod
     def of(cls, grids: PatchGrids) -> PatchIndex:
         """Return the index of some patches."""
-        outlines = _outlines(grids)
+        outlines = patch_outlines(grids)
         middles = outlines[:, 4]
         keys = _rows(middles[:, 1]) * _COLS + _cols(middles[:, 0])
         order = np.argsort(keys, kind="stable")
@@ -140,7 +140,8 @@ class _Covered:
         return np.where(contained, CONTAINED, np.where(met, MET, 0)).astype(np.int8)
 
 
-def _outlines(grids: PatchGrids) -> NDArray[np.float64]:
+def patch_outlines(grids: PatchGrids) -> NDArray[np.float64]:
+    """Return corners and middle of patches in longitude and latitude; see `PatchIndex.outlines`."""
     width, height = grids.size.width * grids.resolution[0], grids.size.height * grids.resolution[1]
     shares = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0.5, 0.5)])
     places = np.stack([grids.left, grids.top], axis=1)[:, None] + shares * (width, -height)

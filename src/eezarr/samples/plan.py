@@ -23,6 +23,7 @@ from eezarr.errors import InvalidInput
 from eezarr.grid import Shape2D, Window
 from eezarr.plan import NO_MASKING, Selection, accounted_bytes
 from eezarr.plan.model import Tile
+from eezarr.samples.overlaps import split_overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from eezarr.plan import Band, Masking, RequestLimits
     from eezarr.plan.model import Compressor, ZarrFormat
     from eezarr.samples.gridding import PatchGrids
+    from eezarr.samples.overlaps import SplitOverlap
     from eezarr.samples.sites import SiteTable
     from eezarr.samples.splits import SplitBy, Splits
     from eezarr.samples.steps import SampleSteps
@@ -63,6 +65,9 @@ class SplitFacts:
     by: SplitBy
     fractions: tuple[tuple[str, float], ...] = ()
     block_m: float | None = None
+    """For blocks: metres per side."""
+    buffer_m: float | None = None
+    """For blocks: sites nearer than this, in metres, to a block of another split are left out."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,6 +98,8 @@ class SamplePlan:
     """The band of an image of labels that is stored beside the pixels."""
     splits: Splits | None = None
     split_facts: SplitFacts | None = None
+    left_out: int = 0
+    """Sites that are no samples: too near to another split."""
     seed: int | None = None
     """What the order was shuffled with; None: the sites' own order."""
 
@@ -215,6 +222,11 @@ class SamplePlan:
     def __iter__(self) -> Iterator[Tile]:
         """Yield all wanted samples in stored order, one at a time."""
         return (self.tile(index) for index in range(len(self)) if self.is_wanted(index))
+
+    @cached_property
+    def overlaps(self) -> tuple[SplitOverlap, ...]:
+        """How many samples of each split share ground with another split's; empty where there are no splits."""
+        return () if self.splits is None else split_overlaps(self.grids, self.splits)
 
     @property
     def cut(self) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from eezarr.errors import InvalidInput
-from eezarr.grid.crs import LON_LAT, projector
+from eezarr.grid.crs import LON_LAT, parse_crs, projector
 from eezarr.samples.plane import EQUAL_AREA
 from eezarr.samples.sites import frozen
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from eezarr.samples.sites import SiteTable
 
-__all__ = ["SplitBy", "Splits", "assign_splits", "spatial_blocks"]
+__all__ = ["SplitBy", "Splits", "assign_splits", "near_other_splits", "spatial_blocks"]
 
 SplitBy: TypeAlias = Literal["hash", "column", "blocks"]
 
@@ -101,12 +101,65 @@ def assign_splits(
     return Splits(names=names, index=frozen(np.searchsorted(edges, chances, side="right").astype(np.int64)))
 
 
+def near_other_splits(
+    table: SiteTable, fractions: Mapping[str, float], *, block_m: float, buffer_m: float, seed: int = 0
+) -> NDArray[np.bool_]:
+    """Return which sites are nearer than a buffer to a block that is in another split than their own.
+
+    It depends on a site's own place and the blocks round it, whether sites are in them or not. Distances are metres on
+    the ground, at the site's latitude.
+
+    Raises:
+        InvalidInput: If the buffer is not positive, or so large that a block is all buffer.
+    """
+    blocks = spatial_blocks(table, block_m)
+    lon_lat = table.lon_lat()
+    spots = projector(LON_LAT, EQUAL_AREA)(lon_lat)
+    # Equal area: what is narrower on the ground than in the plane is as much longer.
+    narrower = _ground_per_plane(lon_lat[:, 1])
+    least = float(min(narrower.min(initial=1.0), (1 / narrower).min(initial=1.0)))
+    if not (math.isfinite(buffer_m) and 0 < buffer_m < block_m * least / 2):
+        raise InvalidInput(
+            f"A buffer of {buffer_m:g} m leaves nothing of blocks of {block_m:g} m, which are "
+            f"{block_m * least:.0f} m wide at these latitudes.",
+            hint="Give a buffer above zero and less than half of that, or a larger block_size.",
+        )
+    _, edges = _checked(fractions)
+    offsets = [(across, down) for across in (-1, 0, 1) for down in (-1, 0, 1) if across or down]
+    around = np.unique(np.concatenate([blocks, *(blocks + offset for offset in offsets)]), axis=0)
+    chances = _chances([f"{col} {row}" for col, row in around.tolist()], seed)
+    split_of = dict(
+        zip(map(tuple, around.tolist()), np.searchsorted(edges, chances, side="right").tolist(), strict=True)
+    )
+    own = np.array([split_of[block] for block in map(tuple, blocks.tolist())], dtype=np.int64)
+    within = spots - blocks * block_m
+    near = np.zeros(len(table), dtype=np.bool_)
+    for offset in offsets:
+        gaps = [
+            np.zeros(len(table)) if step == 0 else within[:, axis] if step < 0 else block_m - within[:, axis]
+            for axis, step in enumerate(offset)
+        ]
+        apart = np.hypot(gaps[0] * narrower, gaps[1] / narrower)
+        asked = np.flatnonzero(~near & (apart < buffer_m))
+        other = np.array([split_of[block] for block in map(tuple, (blocks[asked] + offset).tolist())], dtype=np.int64)
+        near[asked] = other != own[asked]
+    return near
+
+
+def _ground_per_plane(latitudes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How many metres on the ground a metre eastwards in EASE-Grid 2.0 is; northwards it is as much more than one."""
+    from pyproj import Proj
+
+    factors = Proj(parse_crs(EQUAL_AREA)).get_factors(np.zeros(len(latitudes)), latitudes)
+    return np.asarray(1 / np.asarray(factors.parallel_scale), dtype=np.float64)
+
+
 def spatial_blocks(table: SiteTable, block_m: float) -> NDArray[np.int64]:
     """Return the (column, row) of the block that each site is in, shape (n, 2).
 
     Blocks are the squares of a lattice in EASE-Grid 2.0 (EPSG:6933) from its origin: all have the same area on the
     ground. They are square there at 30 degrees of latitude; towards the poles they are narrower and longer. Sites near
-    a common edge of two blocks are still neighbours: make blocks much larger than patches.
+    a common edge of two blocks are still neighbours: make blocks much larger than patches, and see `near_other_splits`.
 
     Raises:
         InvalidInput: If the side is not positive.
