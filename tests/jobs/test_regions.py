@@ -174,7 +174,7 @@ def test_what_is_left_out_of_a_region_is_told_on_stderr_once(eezarr, emulator, a
     job(image=f'asset = "{SCENE}"\nbands = ["B4"]', grid=PLACE, rest=TILES)
     ended = eezarr("fetch", "job.toml", "--api-url", emulator.url, "--json", "--quiet")
     assert ended.code == 0, ended.err
-    assert ended.err.splitlines() == [
-        "warning: The region: what has no area is left out. There is a polygon without area in feature 1 (line 1) ('flat')."
-    ]
+    (line,) = ended.err.splitlines()
+    assert line.startswith("warning: The region: what has no area is left out.")
+    assert "feature 1 (line 1) ('flat')" in line
     assert set(corners(emulator)) == touched_tiles(area, grid_of(tmp_path / "out.zarr"), 32)

@@ -89,7 +89,7 @@ async def resolve(job: Job, client: Client, *, is_probing: bool, is_new: bool = 
         bands = await bands_of(client, described, grid, job.mask, is_probing=is_probing, learnt=learnt)
         subject, bands = cube, scaled_bands(bands, common.images)
     else:
-        described, grid = await resolve_pixels(job, client)
+        described, grid = await resolve_pixels(job, client, region=region)
         subject = described.image
         learnt = await learnt_types(job.output, job.store, subject.key, is_new=is_new)
         bands = await bands_of(client, described, grid, job.mask, is_probing=is_probing, learnt=learnt)
@@ -109,9 +109,11 @@ async def resolve(job: Job, client: Client, *, is_probing: bool, is_new: bool = 
     return ResolvedJob(subject=subject, plan=plan)
 
 
-async def resolve_pixels(job: PixelJob, client: Client) -> tuple[DescribedImage, PixelGrid]:
-    """Return the one image of a job and its grid, from metadata; see `resolve`."""
-    region = _region(job)
+async def resolve_pixels(
+    job: PixelJob, client: Client, *, region: Region | None = None
+) -> tuple[DescribedImage, PixelGrid]:
+    """Return the one image of a job and its grid, from metadata; see `resolve`. A region that was read is read once."""
+    region = _region(job) if region is None else region
     if job.collection is not None:
         if job.collection.group != "all":
             raise InvalidInput(
