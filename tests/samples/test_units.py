@@ -42,7 +42,7 @@ def answer(tile):
 
 
 def sink_of(plan, path, **options):
-    return SamplesSink.create(plan, path, image_info={}, now=NOW, **options)
+    return SamplesSink.create(plan, path, image_info={}, origin="here", now=NOW, steal=True, **options)
 
 
 def require_all(path, plan, samples):

@@ -15,6 +15,7 @@ from eezarr.plan import Band, Plan, Step, StoreLayout, Tile, make_masking, recor
 from eezarr.store import ZarrSink
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+ORIGIN = "https://earthengine.googleapis.com"
 UTM = Affine(10, 0, 499980, 0, -10, 4200000)
 
 _numbers = count()
@@ -96,8 +97,10 @@ class Workbench:
             body[band.name] = part[band.name]
         return body
 
-    def sink(self, plan, output, *, overwrite=False) -> ZarrSink:
-        return ZarrSink.create(plan, output, image_info={"asset": "an/asset"}, now=NOW, overwrite=overwrite)
+    def sink(self, plan, output, **options) -> ZarrSink:
+        """A sink of a run; an earlier one that was left as it was, as by a kill, does not stand in its way."""
+        options = {"image_info": {"asset": "an/asset"}, "origin": ORIGIN, "now": NOW, "repair": True} | options
+        return ZarrSink.create(plan, output, **{"steal": True} | options)
 
     def store_all(self, plan, output, image=None):
         """Store every tile of an image, finish, and return the image."""
@@ -107,6 +110,7 @@ class Workbench:
             tile = plan.tile(index)
             sink.write(tile, self.cut(image, tile))
         assert sink.finish(NOW)
+        sink.close()
         return image
 
     def planes(self, job, tile):

@@ -81,6 +81,7 @@ def store_pyramid(bench, plan, output, image, overviews, *, is_landing=False):
         tile = plan.tile(index)
         sink.write(tile, bench.cut(image, tile))
     assert sink.finish(bench.now, overviews=overviews)
+    sink.close()
 
 
 def methods(plan, method):

@@ -501,7 +501,7 @@ def test_a_repository_on_s3(bench, s3, monkeypatch):
     assert missing == [1, *range(4, plan.tile_count)]
     write(bench, second, image, missing)
     assert second.finish(bench.now)
-    with pytest.raises(StoreError, match="Another program committed"):
+    with pytest.raises(StoreError, match="was taken over by process"):
         first.flush()
     assert open_store(output).is_complete
     assert list(open_store(output).verify()) == []

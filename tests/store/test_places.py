@@ -16,6 +16,7 @@ from eezarr.store import open_store
 from eezarr.store.failures import storage_errors
 from eezarr.store.location import Location, locate
 from eezarr.store.marks import Marks
+from eezarr.store.record import read_record
 
 
 def test_paths_and_file_urls_are_the_same_place(bench, tmp_path, monkeypatch):
@@ -138,7 +139,8 @@ def test_an_obstore_directory_holds_the_same_store(bench, tmp_path):
     plan = bench.plan()
     image = bench.store_all(plan, tmp_path / "s.zarr")
     store = ObjectStore(obstore.store.LocalStore(tmp_path / "s.zarr"), read_only=True)
-    marks = Marks.load(plan, Location(url="obstore", store=store))
+    location = Location(url="obstore", store=store)
+    marks = Marks.load(read_record(location), location)
     assert marks.count == plan.tile_count
     np.testing.assert_array_equal(zarr.open_group(store, mode="r")["B3"][...], image["B3"])
 

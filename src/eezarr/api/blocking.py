@@ -26,6 +26,7 @@ def fetch(
     credentials: Credentials | Path | str | None = None,
     overwrite: bool = False,
     repair: bool = False,
+    steal: bool = False,
     observe: Observer = lambda _: None,
 ) -> Report:
     """Run a job, or resume it; see `run_job`.
@@ -35,6 +36,7 @@ def fetch(
         credentials: A google-auth object, the path of a key file, `anonymous`, or None to search.
         overwrite: Whether to delete another Zarr group that is at the output.
         repair: Whether to read stored tiles first, and fetch those again that are not what was stored.
+        steal: Whether to take the store over from a run that is writing it, which then stops.
         observe: Told of every event, in the thread that runs the job.
 
     Raises:
@@ -42,7 +44,9 @@ def fetch(
         EezarrError: If the job had to stop; what is stored stays, and the same job resumes.
     """
     return run_to_end(
-        run_job(load_job(job), credentials=credentials, overwrite=overwrite, repair=repair, observe=observe)
+        run_job(
+            load_job(job), credentials=credentials, overwrite=overwrite, repair=repair, steal=steal, observe=observe
+        )
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import warnings
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from eezarr.api.coarsening import overview_methods
 from eezarr.api.collecting import ArrayKeeper, FetchedTile, QueueKeeper
 from eezarr.api.describing import describe, learnt_types, limits_of
+from eezarr.api.origin import require_possible_origin
 from eezarr.api.resolving import bands_of, masking_of, plan_for, resolve_series
 from eezarr.api.running import Noted, Runner, require_all
 from eezarr.api.samplefetching import SampleFetcher
@@ -19,12 +21,12 @@ from eezarr.api.service import Service
 from eezarr.config import SampleStoreOptions, StoreOptions, output_name
 from eezarr.earthengine import Image
 from eezarr.earthengine.series import ImageCollection
-from eezarr.engine import ThreadedKeeper
+from eezarr.engine import ThreadedKeeper, held
 from eezarr.events import JobEnded, JobStarted
 from eezarr.notices import EezarrWarning
 from eezarr.outputs.report import Report, Tally, missing_tiles
 from eezarr.samples.overlaps import overlap_notice
-from eezarr.store import ZarrSink
+from eezarr.store import ZarrSink, recorded_origin
 from eezarr.threads import exhaustion
 
 if TYPE_CHECKING:
@@ -129,6 +131,7 @@ class Client(Service):
         mask: MaskOptions | None = None,
         overwrite: bool = False,
         refresh: bool = False,
+        steal: bool = False,
     ) -> Report:
         """Fetch an image or a collection on a grid into a Zarr store; the same call resumes what an earlier one began.
 
@@ -140,6 +143,7 @@ class Client(Service):
             mask: What becomes of masked pixels; None: what the service answers for them.
             overwrite: Whether to delete another Zarr group that is there.
             refresh: Whether to ask anew for what describes images, as in `pixels`.
+            steal: Whether to take the store over from a run that is writing it, which then stops.
 
         Returns:
             The report of a complete job.
@@ -149,6 +153,7 @@ class Client(Service):
             EezarrError: If the job had to stop; what is stored stays, and the same call resumes.
         """
         output = output_name(output)
+        await self.require_origin(output, overwrite=overwrite)
         if refresh:
             self.descriptions.forget()
         store = store or StoreOptions()
@@ -163,7 +168,9 @@ class Client(Service):
             masking=masking_of(mask, bands),
         )
         with exhaustion():
-            return await self.fetch_plan(subject, plan, output, overwrite=overwrite, overviews=store.overviews)
+            return await self.fetch_plan(
+                subject, plan, output, overwrite=overwrite, steal=steal, overviews=store.overviews
+            )
 
     async def fetch_plan(
         self,
@@ -173,6 +180,7 @@ class Client(Service):
         *,
         overwrite: bool = False,
         repair: bool = False,
+        steal: bool = False,
         overviews: bool | Resampling = False,
     ) -> Report:
         """Fetch a plan's missing tiles into its store, its overviews built as they land; see `fetch`.
@@ -182,28 +190,39 @@ class Client(Service):
         clock = asyncio.get_running_loop().time
         start_s, tally = clock(), Tally()
         methods = await overview_methods(self, subject, plan, overviews)
-        sink = await asyncio.to_thread(
-            ZarrSink.create, plan, output, image_info=subject.describe(), now=datetime.now(UTC), overwrite=overwrite
+        await self._learn_origin()
+        opening = partial(
+            ZarrSink.create,
+            plan,
+            output,
+            image_info=subject.describe(),
+            origin=self.origin,
+            now=datetime.now(UTC),
+            overwrite=overwrite,
+            repair=repair,
+            steal=steal,
+            overviews=methods,
         )
-        if repair:
-            await asyncio.to_thread(sink.unmark_altered)
-        resumed = sink.stored_count
-        self._tell(
-            JobStarted(
-                output=output,
-                tiles_total=plan.wanted_count,
-                tiles_resumed=resumed,
-                pixel_bytes=plan.pixel_bytes,
-                body_bytes=plan.body_bytes,
+        async with held(opening) as sink:
+            if repair:
+                await asyncio.to_thread(sink.unmark_altered)
+            resumed = sink.stored_count
+            self._tell(
+                JobStarted(
+                    output=output,
+                    tiles_total=plan.wanted_count,
+                    tiles_resumed=resumed,
+                    pixel_bytes=plan.pixel_bytes,
+                    body_bytes=plan.body_bytes,
+                )
             )
-        )
-        failures: list[Failure] = []
-        if resumed < plan.wanted_count:
-            await asyncio.to_thread(sink.begin_overviews, methods)
-            async with ThreadedKeeper.over(sink, threads=WRITERS) as keeper:
-                tiles = map(plan.tile, sink.missing())
-                failures = await self._run(plan, tiles, subject, keeper, tally=tally, successes=resumed, noted=sink)
-        is_complete = await asyncio.to_thread(sink.finish, datetime.now(UTC), overviews=methods)
+            failures: list[Failure] = []
+            if resumed < plan.wanted_count:
+                await asyncio.to_thread(sink.begin_overviews, methods)
+                async with ThreadedKeeper.over(sink, threads=WRITERS) as keeper:
+                    tiles = map(plan.tile, sink.missing())
+                    failures = await self._run(plan, tiles, subject, keeper, tally=tally, successes=resumed, noted=sink)
+            is_complete = await asyncio.to_thread(sink.finish, datetime.now(UTC), overviews=methods)
         report = Report(
             output=output,
             tiles_total=plan.wanted_count,
@@ -235,6 +254,7 @@ class Client(Service):
         mask: MaskOptions | None = None,
         overwrite: bool = False,
         refresh: bool = False,
+        steal: bool = False,
     ) -> Report:
         """Fetch patches round sites into one store; the same call resumes what an earlier one began.
 
@@ -249,6 +269,7 @@ class Client(Service):
             mask: What becomes of masked pixels; None: what the service answers for them.
             overwrite: Whether to delete another Zarr group that is there.
             refresh: Whether to ask anew for what describes images, as in `pixels`.
+            steal: Whether to take the store over from a run that is writing it, which then stops.
 
         Returns:
             The report of a complete job; its tiles are the samples.
@@ -258,6 +279,7 @@ class Client(Service):
             EezarrError: If the job had to stop; what is stored stays, and the same call resumes.
         """
         output = output_name(output)
+        await self.require_origin(output, overwrite=overwrite)
         if refresh:
             self.descriptions.forget()
         resolved = await resolve_sites(
@@ -273,10 +295,19 @@ class Client(Service):
             is_new=overwrite,
         )
         with exhaustion():
-            return await self.fetch_sample_plan(resolved.subject, resolved.plan, output, overwrite=overwrite)
+            return await self.fetch_sample_plan(
+                resolved.subject, resolved.plan, output, overwrite=overwrite, steal=steal
+            )
 
     async def fetch_sample_plan(
-        self, subject: SampledImages, plan: SamplePlan, output: str, *, overwrite: bool = False, repair: bool = False
+        self,
+        subject: SampledImages,
+        plan: SamplePlan,
+        output: str,
+        *,
+        overwrite: bool = False,
+        repair: bool = False,
+        steal: bool = False,
     ) -> Report:
         """Fetch a plan's missing samples into its store; see `fetch_samples`.
 
@@ -286,8 +317,19 @@ class Client(Service):
         if notice := overlap_notice(plan.overlaps):
             warnings.warn(EezarrWarning(notice), stacklevel=2)
         limits = limits_of(subject.limits, self.options.limits)
+        await self._learn_origin()
         fetcher = SampleFetcher(link=self._open(), options=self.options, limits=limits, tell=self._tell)
-        return await fetcher.fetch(subject, plan, output, overwrite=overwrite, repair=repair)
+        return await fetcher.fetch(subject, plan, output, overwrite=overwrite, repair=repair, steal=steal)
+
+    async def require_origin(self, output: str, *, overwrite: bool = False) -> None:
+        """Check, before anything is asked for, that a store's pixels may be of this service.
+
+        Raises:
+            ForeignStore: If they are of another one, and are not to be overwritten.
+            StoreError: If the storage fails.
+        """
+        if not overwrite:
+            require_possible_origin(self._api_url, await asyncio.to_thread(recorded_origin, output), output)
 
     async def read_tiles(
         self, subject: Subject, plan: Plan | SamplePlan, tiles: Iterable[Tile], keeper: Keeper

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from eezarr.api.client import Client
 from eezarr.api.describing import limits_of
 from eezarr.api.loops import run_to_end
+from eezarr.api.origin import require_same_origin
 from eezarr.api.samplefetching import working_size
 from eezarr.config import FetchOptions
 from eezarr.earthengine import Image
@@ -49,6 +50,7 @@ def compare_with_service(
 
     Raises:
         Incomplete: If a tile could not be had.
+        ForeignStore: If the store's pixels are of another service.
         EezarrError: If nothing could be had.
     """
     return run_to_end(_compare(job, count, _client(project, api_url)))
@@ -71,6 +73,7 @@ def compare_samples_with_service(
     Raises:
         InvalidInput: If the store does not say what it was read from.
         Incomplete: If a sample could not be had.
+        ForeignStore: If the store's pixels are of another service.
         EezarrError: If nothing could be had.
     """
     return run_to_end(_compare_samples(job, count, _client(project, api_url)))
@@ -90,8 +93,11 @@ async def _compare(job: StoredJob, count: int, connecting: Client) -> tuple[list
     plan = job.plan
     tiles = [plan.tile(index) for index in _drawn(job.stored(), count)]
     keeper = _Comparer(job)
+    await connecting.require_origin(job.url)
     async with connecting as client:
         await client.read_tiles(described_subject(job.image, plan.bands, plan.steps), plan, tiles, keeper)
+        if tiles:
+            require_same_origin(client.origin, job.origin, job.url)
     return tiles, keeper.different
 
 
@@ -104,10 +110,12 @@ async def _compare_samples(
     plan = await asyncio.to_thread(job.plan_of, samples)
     subject = _sampled(job, plan)
     keeper = _SampleComparer(job, samples)
+    await connecting.require_origin(job.url)
     async with connecting as client:
         size = working_size(limits_of(subject.limits, client.options.limits))
         tiles = (part for place, sample in enumerate(samples) for part in _requests(plan, place, sample, size))
         await client.read_tiles(subject, plan, tiles, keeper)
+        require_same_origin(client.origin, job.origin, job.url)
     return samples, {sample: tuple(sorted(names)) for sample, names in sorted(keeper.different.items())}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -12,7 +12,7 @@ from eezarr.config import FetchOptions
 from eezarr.earthengine import EarthEngine
 from eezarr.engine import Asker
 from eezarr.engine.gate import Terms, shared_gate
-from eezarr.errors import InvalidInput, Retryable
+from eezarr.errors import EezarrError, InvalidInput, Retryable
 from eezarr.events import LimitChanged, Restricted
 from eezarr.retry import RetryPolicy
 
@@ -124,6 +124,20 @@ class Connection:
             # What the network says does not know which call it broke.
             error.message = f"{what}: {error.message}"
             raise
+
+    @property
+    def origin(self) -> str:
+        """The service that is asked, as stores name it; of an emulator it shows in the first response only."""
+        return self._open().service.transport.origin
+
+    async def _learn_origin(self) -> None:
+        """Have the service respond once, where only that tells its origin; one that has no such page is no emulator."""
+        if not self._open().service.transport.is_origin_known:
+            with suppress(EezarrError):
+                await self._ask(
+                    "the service's own description",
+                    lambda service: service.transport.call_json("GET", "/$discovery/rest", query={"version": "v1"}),
+                )
 
     def _open(self) -> Link:
         if self._link is None:

@@ -89,6 +89,7 @@ async def run_job(
     credentials: Credentials | Path | str | None = None,
     overwrite: bool = False,
     repair: bool = False,
+    steal: bool = False,
     observe: Observer = lambda _: None,
 ) -> Report:
     """Run a job, or resume it.
@@ -101,7 +102,10 @@ async def run_job(
         EezarrError: If the job had to stop; what is stored stays, and the same job resumes.
     """
     job = load_job(job)
-    async with Client(project=job.project, credentials=credentials, options=job.fetch, observe=observe) as client:
+    client = Client(project=job.project, credentials=credentials, options=job.fetch, observe=observe)
+    # Before credentials are looked for: those of another service may be lacking for good.
+    await client.require_origin(job.output, overwrite=overwrite)
+    async with client:
         resolved = await resolve(job, client, is_probing=True, is_new=overwrite)
         with exhaustion():
             return await client.fetch_plan(
@@ -110,6 +114,7 @@ async def run_job(
                 job.output,
                 overwrite=overwrite,
                 repair=repair,
+                steal=steal,
                 overviews=job.store.overviews,
             )
 

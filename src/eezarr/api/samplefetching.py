@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from eezarr.api.running import Runner, require_all
-from eezarr.engine import ThreadedKeeper
+from eezarr.engine import ThreadedKeeper, held
 from eezarr.engine.splitting import WorkingSize
 from eezarr.errors import InvalidInput
 from eezarr.events import JobEnded, JobStarted, TileFailed
@@ -52,40 +53,46 @@ class SampleFetcher:
     """Told of every event."""
 
     async def fetch(
-        self, subject: SampledImages, plan: SamplePlan, output: str, *, overwrite: bool, repair: bool
+        self, subject: SampledImages, plan: SamplePlan, output: str, *, overwrite: bool, repair: bool, steal: bool
     ) -> Report:
         """Fetch a plan's missing samples into its store; see `Client.fetch_samples`."""
         clock = asyncio.get_running_loop().time
         start_s, tally, most_open = clock(), Tally(), self._most_open(plan)
         self._check_memory(plan, most_open)
-        sink = await asyncio.to_thread(
+        opening = partial(
             SamplesSink.create,
             plan,
             output,
             image_info=subject.describe(),
+            origin=self.link.service.transport.origin,
             now=datetime.now(UTC),
             overwrite=overwrite,
+            repair=repair,
+            steal=steal,
             most_open=most_open,
         )
-        if repair:
-            await asyncio.to_thread(sink.unmark_altered)
-        resumed = sink.stored_count
-        self.tell(
-            JobStarted(
-                output=output,
-                tiles_total=plan.wanted_count,
-                tiles_resumed=resumed,
-                pixel_bytes=plan.pixel_bytes,
-                body_bytes=plan.body_bytes,
+        async with held(opening) as sink:
+            if repair:
+                await asyncio.to_thread(sink.unmark_altered)
+            resumed = sink.stored_count
+            self.tell(
+                JobStarted(
+                    output=output,
+                    tiles_total=plan.wanted_count,
+                    tiles_resumed=resumed,
+                    pixel_bytes=plan.pixel_bytes,
+                    body_bytes=plan.body_bytes,
+                )
             )
-        )
-        failures: list[Failure] = []
-        missing: Iterable[int] = sink.missing() if resumed < plan.wanted_count else ()
-        while (first := next(iter(missing := iter(missing)), None)) is not None:
-            failures += await self._run(subject, plan, sink, chain([first], missing), tally=tally, most_open=most_open)
-            # A stored object that was to be completed turned out damaged.
-            missing = sink.take_lost()
-        is_complete = await asyncio.to_thread(sink.finish, datetime.now(UTC))
+            failures: list[Failure] = []
+            missing: Iterable[int] = sink.missing() if resumed < plan.wanted_count else ()
+            while (first := next(iter(missing := iter(missing)), None)) is not None:
+                failures += await self._run(
+                    subject, plan, sink, chain([first], missing), tally=tally, most_open=most_open
+                )
+                # A stored object that was to be completed turned out damaged.
+                missing = sink.take_lost()
+            is_complete = await asyncio.to_thread(sink.finish, datetime.now(UTC))
         report = Report(
             output=output,
             tiles_total=plan.wanted_count,

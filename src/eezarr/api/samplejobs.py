@@ -58,6 +58,7 @@ def fetch_samples(
     credentials: Credentials | Path | str | None = None,
     overwrite: bool = False,
     repair: bool = False,
+    steal: bool = False,
     observe: Observer = lambda _: None,
 ) -> Report:
     """Run a job of samples, or resume it; see `run_samples_job`.
@@ -67,6 +68,7 @@ def fetch_samples(
         credentials: A google-auth object, the path of a key file, `anonymous`, or None to search.
         overwrite: Whether to delete another Zarr group that is at the output.
         repair: Whether to read stored samples first, and fetch those again that are not what was stored.
+        steal: Whether to take the store over from a run that is writing it, which then stops.
         observe: Told of every event, in the thread that runs the job.
 
     Raises:
@@ -75,7 +77,9 @@ def fetch_samples(
     """
     loaded = load_samples_job(job)
     return run_to_end(
-        run_samples_job(loaded, credentials=credentials, overwrite=overwrite, repair=repair, observe=observe)
+        run_samples_job(
+            loaded, credentials=credentials, overwrite=overwrite, repair=repair, steal=steal, observe=observe
+        )
     )
 
 
@@ -85,6 +89,7 @@ async def run_samples_job(
     credentials: Credentials | Path | str | None = None,
     overwrite: bool = False,
     repair: bool = False,
+    steal: bool = False,
     observe: Observer = lambda _: None,
 ) -> Report:
     """Run a job of samples, or resume it.
@@ -97,11 +102,13 @@ async def run_samples_job(
         EezarrError: If the job had to stop; what is stored stays, and the same job resumes.
     """
     job = load_samples_job(job)
-    async with Client(project=job.project, credentials=credentials, options=job.fetch, observe=observe) as client:
+    client = Client(project=job.project, credentials=credentials, options=job.fetch, observe=observe)
+    await client.require_origin(job.output, overwrite=overwrite)
+    async with client:
         resolved = await resolve_samples(job, client, is_probing=True, is_new=overwrite)
         with exhaustion():
             return await client.fetch_sample_plan(
-                resolved.subject, resolved.plan, job.output, overwrite=overwrite, repair=repair
+                resolved.subject, resolved.plan, job.output, overwrite=overwrite, repair=repair, steal=steal
             )
 
 

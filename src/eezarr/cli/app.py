@@ -119,6 +119,7 @@ def fetch(
     repair: Annotated[
         bool, typer.Option("--repair", help="Read what is stored first, and fetch again what is not as it was stored.")
     ] = False,
+    steal: Annotated[bool, typer.Option("--steal", help="Take the store over from a run that is writing it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout.")] = False,
     events: Annotated[
         Path | None, typer.Option("--events", metavar="FILE", help="Append every event as a JSON line.")
@@ -136,6 +137,7 @@ def fetch(
         lambda: Job.load(job).replaced(output=output, api_url=api_url, max_concurrency=max_concurrency),
         overwrite=overwrite,
         repair=repair,
+        steal=steal,
         as_json=as_json,
         events=events,
         quiet=quiet,
@@ -150,6 +152,7 @@ def samples(
     repair: Annotated[
         bool, typer.Option("--repair", help="Read what is stored first, and fetch again what is not as it was stored.")
     ] = False,
+    steal: Annotated[bool, typer.Option("--steal", help="Take the store over from a run that is writing it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout.")] = False,
     events: Annotated[
         Path | None, typer.Option("--events", metavar="FILE", help="Append every event as a JSON line.")
@@ -167,6 +170,7 @@ def samples(
         lambda: SamplesJob.load(job).replaced(output=output, api_url=api_url, max_concurrency=max_concurrency),
         overwrite=overwrite,
         repair=repair,
+        steal=steal,
         as_json=as_json,
         events=events,
         quiet=quiet,

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["run_demo"]
 
 JOB = """\
-# The job that `eezarr demo` ran. With an account it runs against Earth Engine as it stands: eezarr fetch demo.toml
+# The job that `eezarr demo` ran. With an account it runs against Earth Engine, into a store of its own:
+#   eezarr fetch demo.toml --output scene.zarr
 output = "{output}"
 project = "my-project"
 

@@ -27,7 +27,14 @@ __all__ = ["run_fetch", "run_to_report"]
 
 
 def run_fetch(
-    load: Callable[[], Job], *, overwrite: bool, repair: bool, as_json: bool, events: Path | None, quiet: bool
+    load: Callable[[], Job],
+    *,
+    overwrite: bool,
+    repair: bool,
+    steal: bool,
+    as_json: bool,
+    events: Path | None,
+    quiet: bool,
 ) -> None:
     """Read a job and run it to its end; the summary goes to stdout.
 
@@ -38,7 +45,7 @@ def run_fetch(
         job = load()
         account.output = job.output
         account.report = run_to_report(
-            lambda observe: run_job(job, overwrite=overwrite, repair=repair, observe=observe),
+            lambda observe: run_job(job, overwrite=overwrite, repair=repair, steal=steal, observe=observe),
             account,
             events=events,
             quiet=quiet,

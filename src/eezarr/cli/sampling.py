@@ -35,7 +35,14 @@ _GROUPS = 50
 
 
 def run_samples(
-    load: Callable[[], SamplesJob], *, overwrite: bool, repair: bool, as_json: bool, events: Path | None, quiet: bool
+    load: Callable[[], SamplesJob],
+    *,
+    overwrite: bool,
+    repair: bool,
+    steal: bool,
+    as_json: bool,
+    events: Path | None,
+    quiet: bool,
 ) -> None:
     """Read a job of samples and run it to its end; the summary goes to stdout.
 
@@ -46,7 +53,7 @@ def run_samples(
         job = load()
         account.output = job.output
         account.report = run_to_report(
-            lambda observe: run_samples_job(job, overwrite=overwrite, repair=repair, observe=observe),
+            lambda observe: run_samples_job(job, overwrite=overwrite, repair=repair, steal=steal, observe=observe),
             account,
             events=events,
             quiet=quiet,

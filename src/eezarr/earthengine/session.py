@@ -97,6 +97,8 @@ class Session:
         self._client: aiohttp.ClientSession | None = None
         self.has_answered = False
         """Whether the service has answered anything yet, well or not."""
+        self.server: str | None = None
+        """As what the service named itself in its last good response; None before there is one."""
 
     async def aclose(self) -> None:
         """Close all connections; a later request would open new ones."""
@@ -119,6 +121,8 @@ class Session:
             response.close()
             raise proxy_error(address.host, address.proxy, 407)
         self.has_answered = True
+        if response.status == 200:
+            self.server = response.headers.get("Server", "")
         return response
 
     async def _sent(self, call: Call, token: Secret | None, silence_s: float) -> aiohttp.ClientResponse:

@@ -20,6 +20,7 @@ from eezarr.earthengine.clock import CLOCK_HINT, clock_error
 from eezarr.earthengine.compression import Body, Compression
 from eezarr.earthengine.failures import translated
 from eezarr.earthengine.inflaters import Inflaters
+from eezarr.earthengine.origin import origin_of
 from eezarr.earthengine.session import Call, HttpMethod, Session, Timeouts
 from eezarr.earthengine.status import classify, quoted
 from eezarr.errors import AccessDenied, BadBody
@@ -91,6 +92,16 @@ class Transport:
     def has_answered(self) -> bool:
         """Whether the service has answered anything yet, well or not."""
         return self._session.has_answered
+
+    @property
+    def origin(self) -> str:
+        """The origin of what the service answers; once it has answered, of what it did answer."""
+        return origin_of(self._address, self._session.server or "")
+
+    @property
+    def is_origin_known(self) -> bool:
+        """Whether no response can tell another origin: one came, or the address says it all."""
+        return self._session.server is not None or not self._address.is_loopback
 
     @property
     def is_inflating(self) -> bool:

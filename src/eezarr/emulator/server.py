@@ -68,8 +68,10 @@ class Emulator:
         self._wall_clock = wall_clock
         self._certificates: Certificates | None = _certificates(host) if tls else None
         self._runner: web.AppRunner | None = None
+        world = _synthetic_world() if world is None else world
+        self._identity = str(getattr(world, "identity", "other"))
         self._service = Service(
-            _synthetic_world() if world is None else world,
+            world,
             self._initial,
             monotonic=monotonic,
             wall_clock=wall_clock,
@@ -94,6 +96,7 @@ class Emulator:
         app.router.add_route("*", "/{path:.*}", self._handle)
         if self._wall_clock is not time.time:
             app.on_response_prepare.append(self._date)
+        app.on_response_prepare.append(self._sign)
         # Cancellation of handlers whose client has gone is what ends a stalled answer.
         runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2, max_line_size=_MAX_READ_LINE
@@ -209,6 +212,10 @@ class Emulator:
 
     async def _date(self, _request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Date"] = formatdate(self._wall_clock(), usegmt=True)
+
+    async def _sign(self, _request: web.Request, response: web.StreamResponse) -> None:
+        """Say that this is an emulator, and of which world: by its port alone nobody knows."""
+        response.headers["Server"] = f"eezarr-emulator/{self._identity}"
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if len(f"{request.method} {request.raw_path} HTTP/1.1") > _MAX_LINE:

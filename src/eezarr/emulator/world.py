@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -111,7 +112,7 @@ def noise(grid: Grid, dtype: np.dtype[np.generic]) -> Array:
 class SyntheticWorld:
     """A `World` of synthetic assets and local files."""
 
-    __slots__ = ("_catalogue", "under_mask")
+    __slots__ = ("_catalogue", "identity", "under_mask")
 
     def __init__(
         self,
@@ -133,6 +134,8 @@ class SyntheticWorld:
         self.under_mask = under_mask
         paths = {identifier: Path(path) for identifier, path in (files or {}).items()}
         self._catalogue = Catalogue(paths, aliases or {})
+        self.identity = _identity(under_mask, paths, aliases or {})
+        """What tells this world from others whose pixels differ, also when it is made again elsewhere."""
 
     def asset(self, name: str) -> dict[str, Json]:
         """Answer the EarthEngineAsset JSON of a name; raises `AssetNotFound`."""
@@ -172,3 +175,13 @@ MAX_ELEMENTS = 5000
 """Most elements that a collection may print."""
 
 __all__ = ["AssetNotFound", "ImageRaster", "SyntheticWorld", "UnderMask"]
+
+
+def _identity(under_mask: UnderMask, files: Mapping[str, Path], aliases: Mapping[str, str]) -> str:
+    if not files and not aliases:
+        return under_mask
+    facts = [sorted(aliases.items())]
+    for identifier, path in sorted(files.items()):
+        state = path.stat()
+        facts.append([(identifier, str(path.resolve())), (str(state.st_size), str(state.st_mtime_ns))])
+    return f"{under_mask}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:12]}"

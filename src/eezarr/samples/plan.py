@@ -234,6 +234,16 @@ class SamplePlan:
         return f"samples {self.lineage}"
 
     @cached_property
+    def order_digest(self) -> str:
+        """A hash of which site each sample is."""
+        return _hash(self.rows)
+
+    @cached_property
+    def grids_digest(self) -> str:
+        """A hash of where each sample's patch lies."""
+        return _digest(_hash(self.grids.zone), _hash(self.grids.col), _hash(self.grids.row))
+
+    @cached_property
     def lineage(self) -> str:
         """A hash of all that pixels and their places depend on; 32 hexadecimal digits."""
         layout, masking = self.layout, self.masking

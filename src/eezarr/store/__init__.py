@@ -9,7 +9,7 @@ from eezarr.store.overview import Overview
 from eezarr.store.sampled import SamplesStore, open_samples
 from eezarr.store.samplegroup import holds_samples
 from eezarr.store.samplesink import SamplesSink
-from eezarr.store.sink import ZarrSink, recorded_bands, recorded_tiling
+from eezarr.store.sink import ZarrSink, recorded_bands, recorded_origin, recorded_tiling
 from eezarr.store.stored import StoredJob, open_store
 from eezarr.store.storedsamples import StoredSamples, open_stored_samples, recorded_sample_bands
 from eezarr.store.summaries import BandSummary
@@ -28,6 +28,7 @@ __all__ = [
     "open_store",
     "open_stored_samples",
     "recorded_bands",
+    "recorded_origin",
     "recorded_sample_bands",
     "recorded_tiling",
     "resampling_of",

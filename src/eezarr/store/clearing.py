@@ -6,10 +6,11 @@ at its top is a Zarr group's or ours. A directory with anything else in it is re
 
 from __future__ import annotations
 
+import errno
 import json
 from typing import TYPE_CHECKING
 
-from eezarr.errors import ForeignStore, InvalidInput
+from eezarr.errors import ForeignStore, InvalidInput, StoreError
 from eezarr.store.record import OWN_PREFIX
 
 if TYPE_CHECKING:
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
 
     from eezarr.store.location import Location
 
-__all__ = ["START_AGAIN", "clear", "clearable", "image_text"]
+__all__ = ["START_AGAIN", "clear", "clear_remains", "clearable", "image_text"]
 
 START_AGAIN = "Choose another output, or pass --overwrite to delete what is there and start again."
+
+_ATTEMPTS = 5
 
 _NODE_DOCUMENTS = ("zarr.json", ".zarray", ".zgroup")
 _GROUP_DOCUMENTS = ("zarr.json", ".zgroup", ".zattrs", ".zmetadata")
@@ -61,12 +64,41 @@ def clear(location: Location) -> None:
     Raises:
         StoreError: If the storage fails.
     """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            _clear(location)
+        except StoreError as error:
+            # A run that was displaced a moment ago may have put a temporary file into a folder that was being emptied.
+            is_refilled = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOTEMPTY
+            if not is_refilled or attempt == _ATTEMPTS:
+                raise
+        else:
+            return
+
+
+def _clear(location: Location) -> None:
     location.remove_below(f"{OWN_PREFIX}/marks")
     location.remove_below(f"{OWN_PREFIX}/levels")
     for name in location.names():
         if name in _GROUP_DOCUMENTS:
             location.remove(name)
         elif name != OWN_PREFIX:
+            location.remove_below(name)
+
+
+def clear_remains(location: Location, nodes: Iterable[str]) -> None:
+    """Delete what was written to a store after it was deleted: parts of its own nodes that have no document any more.
+
+    Args:
+        location: The place, which has no record.
+        nodes: Names of the store's own nodes.
+
+    Raises:
+        StoreError: If the storage fails.
+    """
+    there = set(location.names())
+    for name in nodes:
+        if name in there and not _is_node(location, name):
             location.remove_below(name)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from eezarr.store.arrays import PixelArray
     from eezarr.store.location import Location
 
-__all__ = ["open_column", "read_attributes"]
+__all__ = ["is_consolidated", "open_column", "read_attributes"]
 
 
 def open_column(location: Location, name: str) -> PixelArray:
@@ -42,6 +42,20 @@ def read_attributes(location: Location) -> dict[str, object]:
     """
     with storage_errors(location.url, "read the group's attributes"), quiet():
         return dict(_group(location).attrs)
+
+
+def is_consolidated(location: Location) -> bool:
+    """Return whether the metadata is gathered in one object, where the store has such.
+
+    Raises:
+        StoreError: If the storage fails.
+    """
+    if not location.store.supports_consolidated_metadata:
+        return True
+    with storage_errors(location.url, "read the metadata"), quiet():
+        return (_group(location).metadata.zarr_format == 2 and location.get(".zmetadata") is not None) or (
+            b'"consolidated_metadata": {' in (location.get("zarr.json") or b"")
+        )
 
 
 def _group(location: Location) -> zarr.Group:

@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING
 from eezarr.errors import ForeignStore
 from eezarr.grid import parse_crs
 from eezarr.store.arrays import consolidate, grow_group, make_group, replace_attributes
-from eezarr.store.clearing import START_AGAIN, clear, clearable, image_text
+from eezarr.store.clearing import START_AGAIN, clear, clearable
+from eezarr.store.difference import differences, plan_facts
 from eezarr.store.layout import MASK_NAME, STACKED_NAME
 from eezarr.store.leftovers import sweep_leftovers
+from eezarr.store.levels import levels_of
 from eezarr.store.metadata import group_attributes
-from eezarr.store.record import JobRecord, read_record, write_record
+from eezarr.store.record import JobRecord, new_birth, read_record, write_record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from eezarr.plan import Plan, Step
@@ -34,9 +36,36 @@ if TYPE_CHECKING:
     from eezarr.store.location import Location
     from eezarr.store.metadata import JSON
 
-__all__ = ["make_store", "provenance"]
+__all__ = ["find_store", "make_store", "node_names", "provenance"]
 
 _COORDINATES = ("x", "y", "band", "time", "image_ids", "spatial_ref")
+
+
+def find_store(
+    plan: Plan, location: Location, *, origin: str, overwrite: bool
+) -> tuple[JobRecord | None, tuple[str, ...]]:
+    """Return the record of the plan's own store at a place, or None with the names there that may be deleted.
+
+    Nothing is written.
+
+    Args:
+        plan: What will be stored.
+        location: The place.
+        origin: The service that is asked.
+        overwrite: Whether whatever store is there is to be deleted.
+
+    Raises:
+        InvalidInput: If the grid's CRS is unknown.
+        ForeignStore: If the place holds something else.
+        StoreError: If the storage fails.
+    """
+    parse_crs(plan.grid.crs)
+    found = _read(location, overwrite=overwrite)
+    if found is not None and not overwrite:
+        _check_same(found, plan, location, origin=origin)
+        if found.is_ready:
+            return found, ()
+    return None, clearable(location, None if found is None else _names(found), overwrite=overwrite)
 
 
 def make_store(
@@ -44,34 +73,32 @@ def make_store(
     specs: Sequence[ArraySpec],
     location: Location,
     *,
-    image_info: Mapping[str, object],
+    image: str,
+    origin: str,
     overwrite: bool,
     now: datetime,
 ) -> JobRecord:
-    """Lay out the plan's store at a place, or find it laid out; return its record, which is ready.
+    """Lay out the plan's store at a place that this run holds, or find it laid out; return its record, which is ready.
 
     Raises:
-        InvalidInput: If the grid's CRS is unknown, or `image_info` is not JSON.
+        InvalidInput: If the grid's CRS is unknown.
         ForeignStore: If the place holds something else.
         StoreError: If the storage fails.
     """
-    parse_crs(plan.grid.crs)
-    found = _read(location, overwrite=overwrite)
-    if found is not None and not overwrite:
-        _check_same(found, plan, location)
-        if found.is_ready:
-            sweep_leftovers(location, (*_COORDINATES, *(spec.name for spec in specs)))
-        if found.is_ready and (found.is_growing or found.fingerprint != plan.fingerprint):
-            return _grow(dataclasses.replace(found, image=image_text(image_info)), plan, specs, location)
-        if found.is_ready:
-            # The same record again: what may not be written is known before the first pixel is asked for.
-            write_record(location, found)
-            return found
-    clears = clearable(location, None if found is None else _names(found), overwrite=overwrite)
+    found, clears = find_store(plan, location, origin=origin, overwrite=overwrite)
+    sweep_leftovers(location, [] if found is None else _arrays(plan, specs))
+    if found is not None and (found.is_growing or found.fingerprint != plan.fingerprint):
+        return _grow(dataclasses.replace(found, image=image), plan, specs, location)
+    if found is not None:
+        # The same record again: what may not be written is known before the first pixel is asked for.
+        write_record(location, found)
+        return found
     record = JobRecord(
         plan=plan,
         fingerprint=plan.fingerprint,
-        image=image_text(image_info),
+        image=image,
+        origin=origin,
+        birth=new_birth(),
         created=now,
         is_ready=False,
         clears=clears,
@@ -83,6 +110,16 @@ def make_store(
     ready = dataclasses.replace(record, is_ready=True, clears=())
     write_record(location, ready)
     return ready
+
+
+def node_names(specs: Sequence[ArraySpec]) -> tuple[str, ...]:
+    """Return the names of what a store has at its top, but for overviews."""
+    return (*_COORDINATES, *(spec.name for spec in specs))
+
+
+def _arrays(plan: Plan, specs: Sequence[ArraySpec]) -> list[str]:
+    levels = [f"{level.group}/{name}" for level in levels_of(plan) for name in node_names(level.specs)]
+    return [*node_names(specs), *levels]
 
 
 def _grow(found: JobRecord, plan: Plan, specs: Sequence[ArraySpec], location: Location) -> JobRecord:
@@ -114,6 +151,7 @@ def provenance(record: JobRecord, *, completed: datetime | None = None) -> dict[
             "steps": None if plan.steps is None else len(plan.steps),
         },
         "fingerprint": record.fingerprint,
+        "origin": record.origin,
         "created": record.created.isoformat(),
         "completed": completed.isoformat() if completed else None,
         "complete": completed is not None,
@@ -129,11 +167,12 @@ def _read(location: Location, *, overwrite: bool) -> JobRecord | None:
         return None
 
 
-def _check_same(found: JobRecord, plan: Plan, location: Location) -> None:
+def _check_same(found: JobRecord, plan: Plan, location: Location, *, origin: str) -> None:
     old = found.plan
-    if old.lineage != plan.lineage:
+    if old.lineage != plan.lineage or found.origin != origin:
+        told = differences({"origin": found.origin, **plan_facts(old)}, {"origin": origin, **plan_facts(plan)})
         raise ForeignStore(
-            f"{location.url} holds the pixels of another plan ({found.fingerprint}, not {plan.fingerprint}).",
+            f"{location.url} holds the pixels of another plan: {told or 'another version of eezarr made it'}.",
             hint=START_AGAIN,
         )
     _check_grown(old.steps or (), plan.steps or (), location)

@@ -4,6 +4,10 @@ Rule: a file is written under a temporary name and renamed; one that replaces an
 power cut the old one or the new one is there, whole. New files are not synced one by one: `settle` makes all of them
 durable at once, with the folders that name them, before anything is written that vouches for them (marks, records).
 
+Rule: where a run holds the folder (see `lease`), it looks whether it still does between writing a temporary file and
+renaming it. Who takes a store over deletes temporary files first (see `leftovers`), so a rename that comes
+too late finds nothing to rename: of a process that was stopped at any instant nothing arrives afterwards.
+
 Where there is `syncfs` (Linux) that is one call for the file system; elsewhere each file and folder that was written
 since the last `settle` is synced.
 
@@ -25,7 +29,7 @@ from collections import deque
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, Self
 
 from zarr.storage import LocalStore
 
@@ -37,7 +41,27 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer as Bytes
     from zarr.core.buffer import Buffer
 
-__all__ = ["DiskStore"]
+__all__ = ["DiskStore", "Guard"]
+
+
+class Guard(Protocol):
+    """What knows whether a run may still write."""
+
+    def check(self) -> None:
+        """Look now.
+
+        Raises:
+            StoreError: If it may not.
+        """
+        ...
+
+    def check_soon(self) -> None:
+        """Look, unless that was done a moment ago and looking is expensive.
+
+        Raises:
+            StoreError: If it may not.
+        """
+        ...
 
 
 class DiskStore(LocalStore):
@@ -46,10 +70,12 @@ class DiskStore(LocalStore):
     Args:
         root: The folder; made by the first write.
         read_only: Whether it must exist and is not written.
+        guard: Who is asked before anything changes.
     """
 
-    def __init__(self, root: Path | str, *, read_only: bool = False) -> None:
+    def __init__(self, root: Path | str, *, read_only: bool = False, guard: Guard | None = None) -> None:
         super().__init__(root, read_only=read_only)
+        self._guard = guard
         self._folder = os.fspath(self.root)
         self._token, self._numbers = secrets.token_hex(8), count()
         self._unsynced: deque[str] = deque()
@@ -67,21 +93,23 @@ class DiskStore(LocalStore):
 
         Raises:
             OSError: If it cannot be written; what was there is there still.
+            StoreError: If another run took the folder; likewise.
         """
         # Strings and descriptors: paths and files would take as long again as the system's own work (measured).
         path = f"{self._folder}/{key}"
         # A name as Zarr would give it, 32 digits that are nobody else's: what a kill leaves is known by it.
         partial = f"{path}.{self._token}{next(self._numbers):016x}.partial"
         try:
-            descriptor = _opened(partial)
+            descriptor = self._opened(partial)
             try:
                 _write_all(descriptor, memoryview(body).cast("B"))
                 if is_replacing:
                     _sync(descriptor)
             finally:
                 os.close(descriptor)
+            self._check()
             os.replace(partial, path)  # noqa: PTH105
-        except OSError:
+        except (OSError, StoreError):
             Path(partial).unlink(missing_ok=True)
             raise
         self._note(key)
@@ -139,13 +167,33 @@ class DiskStore(LocalStore):
 
     async def delete(self, key: str) -> None:
         """Delete an object; durable after the next `settle`."""
+        self._check()
         await super().delete(key)
         self._note(key)
 
     async def delete_dir(self, prefix: str) -> None:
         """Delete all objects below a prefix; durable after the next `settle`."""
+        self._check()
         await super().delete_dir(prefix)
         self._note(prefix)
+
+    def with_read_only(self, read_only: bool = False) -> Self:
+        """Return the same folder, to be read only or not."""
+        return type(self)(self.root, read_only=read_only, guard=self._guard)
+
+    def _check(self) -> None:
+        if self._guard is not None:
+            self._guard.check()
+
+    def _opened(self, path: str) -> int:
+        """Make a file; return its descriptor."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        try:
+            return os.open(path, flags, 0o666)
+        except FileNotFoundError:
+            self._check()  # a store that was deleted is not begun again by a chunk
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            return os.open(path, flags, 0o666)
 
     def _note(self, key: str) -> None:
         if _syncfs() is None:
@@ -204,16 +252,6 @@ def _syncfs() -> Callable[[int], None] | None:
             raise OSError(code, os.strerror(code))
 
     return sync
-
-
-def _opened(path: str) -> int:
-    """Make a file; return its descriptor."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    try:
-        return os.open(path, flags, 0o666)
-    except FileNotFoundError:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, flags, 0o666)
 
 
 def _write_all(descriptor: int, body: memoryview) -> None:

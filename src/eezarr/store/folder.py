@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from eezarr.errors import ForeignStore, StoreError
 from eezarr.store.failures import storage_errors
+from eezarr.store.nodes import OWN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,14 +31,14 @@ def check_folder(path: Path, text: str, *, read_only: bool) -> None:
 
 
 def check_empty(path: Path, text: str) -> None:
-    """Refuse a folder that holds anything.
+    """Refuse a folder that holds anything but plain objects of ours, such as the writer lease.
 
     Raises:
         ForeignStore: If it does.
         StoreError: If it cannot be looked at.
     """
     with storage_errors(text, "look into the folder"):
-        found = sorted(entry.name for entry in path.iterdir()) if path.exists() else []
+        found = sorted(entry.name for entry in path.iterdir() if entry.name != OWN) if path.exists() else []
     if found:
         raise ForeignStore(
             f"{path} holds something else ({', '.join(found[:5])}).", hint="Choose another output, or empty the folder."

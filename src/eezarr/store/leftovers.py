@@ -3,8 +3,9 @@
 A chunk `c/0/1` is written as `c/0/1.<32 hex digits>.partial` and renames it. The name is new each time: such a
 file is never written again, and takes up space for ever. Object stores and memory leave none.
 
-Law: a store has one process that writes (see `marks`), so whatever is there when it opens the store is dead. Only
-regular files of such names are deleted, and only in `.eezarr`, in our arrays, and beside the group's own documents.
+Law: a store has one process that writes (see `lease`), so whatever is there when it opens the store is dead, or of a
+run that was displaced and must not put it in place any more. Only regular files of such names are deleted, and only in
+`.eezarr`, in our arrays, and beside the group's own documents; but no claims that others make at the same time.
 
 Cost: every opening replaces the record, and a file's arrival changes its folder's time. So only folders that are not
 older than the record are listed: what the last process wrote, never the whole store at each start. Measured: 0.1 s for
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from zarr.storage import LocalStore
 
-from eezarr.store.marks import MARKS_PREFIX
+from eezarr.store.lease import WRITER_PREFIX
 from eezarr.store.record import OWN_PREFIX, RECORD_KEY
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ _COARSEST_S = 2.0
 def sweep_leftovers(location: Location, arrays: Iterable[str]) -> int:
     """Delete what killed writers left in a store that is ours; return how many files it was.
 
-    To be called by the one process that opens it for writing, before the record is written again. What cannot be looked
+    To be called by the run that holds it, before it writes anything. What cannot be looked
     at or deleted stays: it harms nobody.
 
     Args:
@@ -55,12 +56,12 @@ def sweep_leftovers(location: Location, arrays: Iterable[str]) -> int:
     if not isinstance(location.store, LocalStore):
         return 0
     root = location.store.root
+    swept = _sweep(root, _GROUP_LEFTOVER)
+    swept += sum(_sweep(folder, _LEFTOVER) for folder in _folders(root / OWN_PREFIX) if folder != root / WRITER_PREFIX)
     try:
         since_s = (root / RECORD_KEY).stat().st_mtime - _COARSEST_S
     except OSError:
-        return 0
-    swept = _sweep(root, _GROUP_LEFTOVER)
-    swept += sum(_sweep(root / prefix, _LEFTOVER) for prefix in (OWN_PREFIX, MARKS_PREFIX))
+        return swept
     for name in arrays:
         swept += sum(_sweep(folder, _LEFTOVER) for folder in _changed(root / name, since_s))
     return swept
@@ -76,6 +77,15 @@ def _sweep(folder: Path | str, pattern: re.Pattern[str]) -> int:
                     Path(entry).unlink()
                     swept += 1
     return swept
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    """Yield a folder and all below it."""
+    yield folder
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _folders(Path(entry.path))
 
 
 def _changed(array: Path, since_s: float) -> Iterator[str]:

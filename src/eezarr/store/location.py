@@ -9,14 +9,17 @@ and renamed, and a crash between the two leaves a `*.partial` that nobody reads 
 Rule: what is put by `put` and `put_all` vouches for what was written before, so all that is durable first, and then the
 object itself. Object stores keep what they have confirmed; on disk see `disk`. An Icechunk repository on disk is as
 durable as Icechunk makes it.
+
+A place that is held (see `lease`) is written only by the run that holds it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import unquote, urlsplit
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from obstore.store import MemoryStore, S3Config
     from zarr.abc.store import Store
 
+    from eezarr.store.disk import Guard
+
 __all__ = ["PARTIAL_SUFFIX", "Location", "locate", "require_format"]
 
 PARTIAL_SUFFIX = ".partial"
@@ -50,12 +55,23 @@ _KEYS_AT_ONCE = 64
 """Small objects read or written at the same time: a round trip of 50 ms then costs under 1 ms a key."""
 _KEYS_IN_MEMORY = 1024
 
+_LINKLESS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+"""What a file system without hard links answers to one (FAT, some network shares)."""
+
 _memory: dict[str, MemoryStore] = {}
 """`memory://` stores by URL: they live as long as the process, so that a job in one can be resumed and read."""
 
 
 class Commits(Protocol):
     """What a store with commits does; in others each object is seen as soon as it is written."""
+
+    def prepare(self) -> None:
+        """Make what commits go to, if it is not there; it must be made where nothing is.
+
+        Raises:
+            StoreError: If it cannot be made.
+        """
+        ...
 
     def writing(self) -> AbstractContextManager[None]:
         """Return a block that no commit is made within; several threads may be in one."""
@@ -82,6 +98,20 @@ class Location:
     """Whether the store keeps the very memory that it is given, as one in memory does: it must not be reused then."""
     commits: Commits | None = None
     """What makes writes seen, all at once, where the store has commits."""
+    beside: Location | None = None
+    """The same place as plain objects, where the store keeps its own in another form."""
+    guard: Guard | None = None
+    """Who is asked before anything is written, once a run holds the place."""
+
+    @property
+    def own(self) -> Location:
+        """Where plain objects are, which are there as soon as they are written."""
+        return self.beside or self
+
+    def held_by(self, guard: Guard) -> Location:
+        """Return this place for the run that holds it: each change asks first."""
+        store = DiskStore(self.store.root, guard=guard) if isinstance(self.store, DiskStore) else self.store
+        return replace(self, store=store, guard=guard)
 
     @property
     def may_exist(self) -> bool:
@@ -89,16 +119,28 @@ class Location:
         return not isinstance(self.store, LocalStore) or self.store.root.exists()
 
     def writing(self) -> AbstractContextManager[None]:
-        """Return a block in which a tile is written and marked: a commit has all of it, or nothing."""
+        """Return a block in which a tile is written and marked: a commit has all of it, or nothing.
+
+        Raises:
+            StoreError: At once, if another run took the place.
+        """
+        self._check_soon()
         return nullcontext() if self.commits is None else self.commits.writing()
 
-    def committing(self, message: str) -> AbstractContextManager[None]:
+    @contextmanager
+    def committing(self, message: str) -> Iterator[None]:
         """Return a block at whose end what was written is committed, where the store has commits.
 
         Raises:
-            StoreError: At the block's end, if another program committed in between.
+            StoreError: At the block's begin, if another run took the place; at its end, if another program committed in
+                between.
         """
-        return nullcontext() if self.commits is None else self.commits.committing(message)
+        if self.guard is not None:
+            self.guard.check()
+        with nullcontext() if self.commits is None else self.commits.committing(message):
+            yield
+            if self.guard is not None and self.commits is not None:
+                self.guard.check()
 
     def get(self, key: str) -> bytes | None:
         """Return an object's bytes, or None if there is none."""
@@ -131,12 +173,19 @@ class Location:
             bodies: By key.
             settles: Whether they vouch for what was written before, so that it has to be durable first.
         """
+        self._check_soon()
         if settles:
             self.settle()
         with storage_errors(self.url, f"write {next(iter(bodies), 'nothing')}"):
             sync(self._put_all(bodies))
             if isinstance(self.store, DiskStore):
                 self.store.settle_each(bodies)
+
+    def create(self, key: str, body: bytes) -> bool:
+        """Create an object whose bytes nobody else would write; return whether it was created, not there already."""
+        with storage_errors(self.url, f"write {key}"):
+            sync(self._create(key, body))
+        return self.get(key) == body
 
     def names(self) -> tuple[str, ...]:
         """Return the names of keys and key prefixes at the top, sorted, without temporary files."""
@@ -150,13 +199,31 @@ class Location:
 
     def remove(self, key: str) -> None:
         """Delete an object, if it is there."""
+        self._check_soon()
         with storage_errors(self.url, f"delete {key}"):
             sync(self.store.delete(key))
 
     def remove_below(self, prefix: str) -> None:
         """Delete all objects below a prefix (which does not end with a slash)."""
+        self._check_soon()
         with storage_errors(self.url, f"delete {prefix}"):
             sync(self.store.delete_dir(prefix))
+
+    def _check_soon(self) -> None:
+        if self.guard is not None:
+            self.guard.check_soon()
+
+    async def _create(self, key: str, body: bytes) -> None:
+        try:
+            await self.store.set_if_not_exists(key, default_buffer_prototype().buffer.from_bytes(body))
+        except OSError as error:
+            if error.errno not in _LINKLESS or not isinstance(self.store, LocalStore):
+                raise
+            try:
+                with (self.store.root / key).open("xb") as file:
+                    file.write(body)
+            except FileExistsError:
+                return
 
     async def _get(self, key: str) -> bytes | None:
         body = await self.store.get(key, default_buffer_prototype())
@@ -270,5 +337,6 @@ def _repository(text: str, place: str, *, read_only: bool) -> Location:
     from eezarr.store.repository_storage import open_repository  # noqa: PLC0415 -- Icechunk is an extra
 
     store = open_repository(text, place, read_only=read_only)
+    beside = replace(locate(place, read_only=read_only), url=text)
     # From 2.0 on Icechunk keeps the memory of small chunks until they are committed.
-    return Location(url=text, store=store, keeps_buffers=True, commits=None if read_only else store)
+    return Location(url=text, store=store, keeps_buffers=True, commits=None if read_only else store, beside=beside)

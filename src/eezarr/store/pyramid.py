@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from eezarr.plan import Plan
     from eezarr.store.halving import Resampling
     from eezarr.store.levels import Level
     from eezarr.store.location import Location
@@ -85,6 +86,28 @@ class Pyramid:
         levels = levels_of(base.plan)
         record = _prepare(location, base, levels, methods)
         return None if record is None else cls(location=location, base=base, levels=levels, record=record)
+
+    @staticmethod
+    def is_whole(location: Location, plan: Plan, methods: Mapping[str, Resampling] | None) -> bool:
+        """Return whether the levels of a complete store are all there and told of, or none are wanted.
+
+        Args:
+            location: The store.
+            plan: Its plan.
+            methods: As in `open`.
+
+        Raises:
+            StoreError: If the storage fails.
+        """
+        found = read_levels(location)
+        if not levels_of(plan) or (found is None and methods is None):
+            return True
+        wanted = None if methods is None else tuple(methods.items())
+        return (
+            found is not None
+            and (found.state, found.lineage, found.steps) == ("whole", plan.lineage, plan.step_count)
+            and wanted in (None, found.methods)
+        )
 
     @property
     def methods(self) -> dict[str, Resampling]:

@@ -9,6 +9,7 @@ axis than the arrays: lengthening them again is harmless, and what they hold sta
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
@@ -35,14 +36,24 @@ if TYPE_CHECKING:
     from eezarr.store.location import Location
     from eezarr.store.metadata import JSON
 
-__all__ = ["OWN_PREFIX", "RECORD_KEY", "SAMPLES", "JobRecord", "read_record", "write_record"]
+__all__ = [
+    "OWN_PREFIX",
+    "RECORD_KEY",
+    "SAMPLES",
+    "JobRecord",
+    "new_birth",
+    "read_origin",
+    "read_record",
+    "write_record",
+]
 
 OWN_PREFIX = ".eezarr"
 """The key prefix of all that is ours and no pixel."""
 
 RECORD_KEY = f"{OWN_PREFIX}/job.json"
-_VERSION = 2
-"""Raised where marks or what else lies beside the pixels mean another thing; 2: checksums go cell by cell."""
+_VERSION = 3
+"""Raised where marks or what else lies beside the pixels mean another thing; 2: checksums go cell by cell; 3: a store
+has an origin, and marks are bound to its birth."""
 
 SAMPLES = "samples"
 """The kind of a record that is of samples (see `samplerecord`); of pixels on one grid it has none."""
@@ -58,6 +69,11 @@ class JobRecord:
     """The plan's, as it was when the store was made."""
     image: str
     """What is read, described for people and programs: a JSON object as text."""
+    origin: str
+    """The service that the pixels come from; see `earthengine.origin`."""
+    birth: str
+    """Drawn when the store was laid out. Marks that a run flushes after another laid its store anew bear the old one,
+    and count for nothing."""
     created: datetime
     """When the store was made, with its time zone."""
     is_ready: bool
@@ -66,6 +82,16 @@ class JobRecord:
     """Whether the arrays may be shorter in time than the plan."""
     clears: tuple[str, ...] = ()
     """Names at the top of what was here before, which may be deleted; only while not ready."""
+
+    @property
+    def tile_count(self) -> int:
+        """All tiles of the plan."""
+        return self.plan.tile_count
+
+    @property
+    def cut(self) -> str:
+        """What marks count in."""
+        return f"{self.birth} {self.plan.cut}"
 
     @property
     def tiling(self) -> Tiling:
@@ -110,6 +136,26 @@ def read_record(location: Location) -> JobRecord | None:
         ) from error
 
 
+def read_origin(location: Location) -> str | None:
+    """Return the origin that the record at a place says, of whatever kind and version; None if it says none.
+
+    Raises:
+        StoreError: If the storage fails.
+    """
+    body = location.get(RECORD_KEY)
+    try:
+        facts = None if body is None else json.loads(body)
+    except ValueError:
+        return None
+    origin = facts.get("origin") if isinstance(facts, dict) else None
+    return origin if isinstance(origin, str) else None
+
+
+def new_birth() -> str:
+    """Return what no other store has as its birth."""
+    return secrets.token_hex(8)
+
+
 def write_record(location: Location, record: JobRecord) -> None:
     """Create or replace the record, in one piece.
 
@@ -124,6 +170,8 @@ def _to_json(record: JobRecord) -> Document:
     return {
         "version": _VERSION,
         "fingerprint": record.fingerprint,
+        "origin": record.origin,
+        "birth": record.birth,
         "created": record.created.isoformat(),
         "is_ready": record.is_ready,
         "is_growing": record.is_growing,
@@ -159,6 +207,8 @@ def _from_json(facts: Document) -> JobRecord:
         plan=_plan_from_json(as_object(facts["plan"])),
         fingerprint=as_text(facts["fingerprint"]),
         image=json.dumps(as_object(facts["image"])),
+        origin=as_text(facts["origin"]),
+        birth=as_text(facts["birth"]),
         created=datetime.fromisoformat(as_text(facts["created"])),
         is_ready=as_flag(facts["is_ready"]),
         is_growing=as_flag(facts["is_growing"]),

@@ -131,7 +131,13 @@ class RepositoryStore(WrapperStore[Store]):
         self._session, self._store = session, session.store
         return session
 
-    def _make(self) -> None:
+    def prepare(self) -> None:
+        """Make the repository, if there is none.
+
+        Raises:
+            ForeignStore: If something else is there.
+            StoreError: If the storage fails.
+        """
         with self._making:
             if self._repository is not None:
                 return
@@ -147,8 +153,12 @@ class RepositoryStore(WrapperStore[Store]):
             config = icechunk.RepositoryConfig.default()
             config.manifest = icechunk.ManifestConfig(splitting=splitting)
             with storage_errors(self._url, "make the repository"):
-                repository = icechunk.Repository.create(self._storage(), config=config)
-                repository.save_config()
+                try:
+                    repository = icechunk.Repository.create(self._storage(), config=config)
+                    repository.save_config()
+                except icechunk.IcechunkError:
+                    # Another run may have made it at the same time; which of them writes it, the lease decides.
+                    repository = icechunk.Repository.open(self._storage())
                 self._begin(repository)
             self._repository = repository
 
@@ -188,7 +198,7 @@ class RepositoryStore(WrapperStore[Store]):
         """Create or replace an object; the first one makes the repository."""
         self._check_is_committed()
         if self._repository is None:
-            await asyncio.to_thread(self._make)
+            await asyncio.to_thread(self.prepare)
         if is_own(key):
             async with self._laying:
                 await self._lay_out(node_key(key), len(value))

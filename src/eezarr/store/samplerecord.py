@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SamplesRecord", "read_samples_record", "write_samples_record"]
 
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,12 @@ class SamplesRecord:
     """Samples that have an image, and so are asked for."""
     provenance: str
     """What the group's attribute `eezarr` says, but for the job's end: a JSON object as text."""
+    origin: str
+    """The service that the pixels come from."""
+    parts: tuple[tuple[str, str], ...]
+    """All that the pixels depend on, by name, in words or, where these are too many, as a count and a hash."""
+    birth: str
+    """As of `JobRecord`."""
     created: datetime
     """When the store was made, with its time zone."""
     is_ready: bool
@@ -68,7 +74,7 @@ class SamplesRecord:
     @property
     def cut(self) -> str:
         """What marks count in."""
-        return f"samples {self.lineage}"
+        return f"{self.birth} samples {self.lineage}"
 
 
 def read_samples_record(location: Location) -> SamplesRecord | None:
@@ -111,6 +117,9 @@ def _to_json(record: SamplesRecord) -> Document:
         "kind": SAMPLES,
         "fingerprint": record.fingerprint,
         "lineage": record.lineage,
+        "origin": record.origin,
+        "parts": [list(part) for part in record.parts],
+        "birth": record.birth,
         "wanted": record.wanted_count,
         "created": record.created.isoformat(),
         "is_ready": record.is_ready,
@@ -140,6 +149,9 @@ def _from_json(facts: Document) -> SamplesRecord:
         lineage=as_text(facts["lineage"]),
         wanted_count=as_integer(facts["wanted"]),
         provenance=json.dumps(as_object(facts["provenance"])),
+        origin=as_text(facts["origin"]),
+        parts=tuple(_part(pair) for pair in as_array(facts["parts"])),
+        birth=as_text(facts["birth"]),
         created=datetime.fromisoformat(as_text(facts["created"])),
         is_ready=as_flag(facts["is_ready"]),
         clears=tuple(as_text(name) for name in as_array(facts["clears"])),
@@ -167,3 +179,8 @@ def _form(facts: Document) -> SampleForm:
 
 def _band(pair: JSON) -> Band:
     return Band(*map(as_text, as_array(pair)))
+
+
+def _part(pair: JSON) -> tuple[str, str]:
+    name, told = as_array(pair)
+    return as_text(name), as_text(told)

@@ -15,15 +15,17 @@ import numpy as np
 from eezarr.errors import StoreError
 from eezarr.plan import record_dtype
 from eezarr.store.arrays import open_arrays, replace_attributes
-from eezarr.store.columns import open_column, read_attributes
+from eezarr.store.clearing import image_text
+from eezarr.store.columns import is_consolidated, open_column, read_attributes
 from eezarr.store.failures import storage_errors
+from eezarr.store.lease import WriterLease, is_held
 from eezarr.store.location import locate
 from eezarr.store.marks import Marks
 from eezarr.store.noted import NotedSize
 from eezarr.store.samplecolumns import STATE_NAME
 from eezarr.store.sampleform import sample_specs
 from eezarr.store.samplestatistics import TrainingStatistics
-from eezarr.store.samplestore import make_sample_store, samples_provenance
+from eezarr.store.samplestore import SAMPLE_NODES, find_sample_store, make_sample_store, samples_provenance
 from eezarr.store.sampleunits import SampleUnits
 from eezarr.store.storedsamples import StoredSamples
 
@@ -65,7 +67,9 @@ class SamplesSink:
         state: PixelArray,
         marks: Marks,
         most_open: int,
+        lease: WriterLease | None = None,
     ) -> None:
+        self._lease = lease
         self._plan = plan
         self._location = location
         self._record = record
@@ -99,29 +103,62 @@ class SamplesSink:
         output: str | os.PathLike[str],
         *,
         image_info: Mapping[str, object],
+        origin: str,
         now: datetime,
         overwrite: bool = False,
+        repair: bool = False,
+        steal: bool = False,
         most_open: int = 2,
     ) -> Self:
-        """Lay out the plan's store, or open the one that the same plan began.
+        """Lay out the plan's store, or open the one that the same plan began, and hold it until `close`.
+
+        A store with nothing to do is not held, and nothing of it changes.
 
         Args:
             plan: What will be stored.
             output: A path or URL.
             image_info: What is read, in plain JSON values, for the provenance.
+            origin: The service that is asked, as `earthengine.origin` names it.
             now: The time, with its zone.
             overwrite: Whether to delete a Zarr group that is there; nothing else is ever deleted.
+            repair: Whether `unmark_altered` will be called.
+            steal: Whether to take the store over from a live run.
             most_open: How many stored objects may fill at the same time.
 
         Raises:
             InvalidInput: If the layout or output cannot become a Zarr group.
             ForeignStore: If the place holds another plan's store, or something that is not ours.
-            StoreError: If the storage fails.
+            StoreError: If another run writes the store, or the storage fails.
         """
-        location = locate(output)
-        with location.committing("open the store"):
-            record = make_sample_store(plan, location, image_info=image_info, overwrite=overwrite, now=now)
-        sink = cls(
+        location, image = locate(output), image_text(image_info)
+        found, _ = find_sample_store(plan, location, origin=origin, overwrite=overwrite)
+        if found is not None and not repair and found.fingerprint == plan.fingerprint and not found.is_relabelling:
+            sink = cls._opened(plan, location, found, most_open)
+            if sink.is_done() and not is_held(location):
+                return sink
+        lease = WriterLease.take(location, nodes=SAMPLE_NODES, steal=steal)
+        try:
+            location = location.held_by(lease)
+            with location.committing("open the store"):
+                record = make_sample_store(plan, location, image=image, origin=origin, overwrite=overwrite, now=now)
+            sink = cls._opened(plan, location, record, most_open, lease)
+            if not sink.is_done():
+                sink.flush()
+        except BaseException:
+            lease.release()
+            raise
+        return sink
+
+    @classmethod
+    def _opened(
+        cls,
+        plan: SamplePlan,
+        location: Location,
+        record: SamplesRecord,
+        most_open: int,
+        lease: WriterLease | None = None,
+    ) -> Self:
+        return cls(
             plan=plan,
             location=location,
             record=record,
@@ -129,9 +166,40 @@ class SamplesSink:
             state=open_column(location, STATE_NAME),
             marks=Marks.load(record, location),
             most_open=most_open,
+            lease=lease,
         )
-        sink.flush()
-        return sink
+
+    def is_done(self) -> bool:
+        """Whether every wanted sample is stored, and whatever comes after the last is there, too."""
+        if self._marks.count != self._plan.wanted_count:
+            return False
+        attributes = read_attributes(self._location)
+        told = attributes.get("eezarr")
+        is_told = (
+            isinstance(told, dict)
+            and told.get("complete") is True
+            and told.get("fingerprint") == self._plan.fingerprint
+            and "statistics" in attributes
+        )
+        return is_told and is_consolidated(self._location) and np.array_equal(self._states(), self._read_state())
+
+    def renew(self) -> None:
+        """Give a sign of life, if one is due.
+
+        Raises:
+            StoreError: If another run took the store, or the storage fails.
+        """
+        if self._lease is not None:
+            self._lease.renew()
+
+    def close(self) -> None:
+        """Give the store back to others.
+
+        Raises:
+            StoreError: If the storage fails; the store is free when this process ends.
+        """
+        if self._lease is not None:
+            self._lease.release()
 
     @property
     def plan(self) -> SamplePlan:
@@ -233,6 +301,8 @@ class SamplesSink:
         Raises:
             StoreError: If the storage fails.
         """
+        if self._lease is None or (self._marks.count == self._resumed and self.is_done()):
+            return self._marks.count == self._plan.wanted_count
         self.store_all()
         is_complete = self._marks.count == self._plan.wanted_count
         attributes: dict[str, JSON] = {

@@ -15,12 +15,14 @@ import zarr
 
 from eezarr.errors import ForeignStore
 from eezarr.store.arrays import compressor_of, consolidate, quiet
-from eezarr.store.clearing import START_AGAIN, clear, clearable, image_text
+from eezarr.store.clearing import START_AGAIN, clear, clearable
+from eezarr.store.difference import differences, sample_facts
 from eezarr.store.failures import storage_errors
 from eezarr.store.layout import MASK_NAME, STACKED_NAME
 from eezarr.store.leftovers import sweep_leftovers
 from eezarr.store.location import require_format
 from eezarr.store.metadata import encoded_fill, stored_fill
+from eezarr.store.record import new_birth
 from eezarr.store.samplecolumns import COLUMN_NAMES, PROPERTIES, coordinate_names, make_columns
 from eezarr.store.sampleform import TARGET_NAME, form_of, sample_specs
 from eezarr.store.samplerecord import SamplesRecord, read_samples_record, write_samples_record
@@ -28,7 +30,6 @@ from eezarr.store.samplerelabelling import relabel
 from eezarr.store.tuning import tuned_zarr
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from eezarr.samples import SamplePlan
@@ -37,44 +38,66 @@ if TYPE_CHECKING:
     from eezarr.store.metadata import JSON
     from eezarr.store.sampleform import SampleForm
 
-__all__ = ["make_sample_store", "samples_provenance"]
+__all__ = ["SAMPLE_NODES", "find_sample_store", "make_sample_store", "samples_provenance"]
 
-_NODES = frozenset({STACKED_NAME, MASK_NAME, TARGET_NAME, *COLUMN_NAMES})
+SAMPLE_NODES = (STACKED_NAME, MASK_NAME, TARGET_NAME, *COLUMN_NAMES)
+"""Names of what a store of samples has at its top."""
 
 
-def make_sample_store(
-    plan: SamplePlan, location: Location, *, image_info: Mapping[str, object], overwrite: bool, now: datetime
-) -> SamplesRecord:
-    """Lay out a plan's store at a place, or find it laid out; return its record, which is ready.
+def find_sample_store(
+    plan: SamplePlan, location: Location, *, origin: str, overwrite: bool
+) -> tuple[SamplesRecord | None, tuple[str, ...]]:
+    """Return the record of the plan's own store at a place, or None with the names there that may be deleted.
+
+    Nothing is written; see `creation.find_store`.
 
     Raises:
-        InvalidInput: If `image_info` is not JSON, or the layout cannot be.
+        InvalidInput: If the layout cannot be.
         ForeignStore: If the place holds something else.
         StoreError: If the storage fails.
     """
-    form = form_of(plan)
+    form_of(plan)
     require_format(location, plan.layout.zarr_format)
     found = _read(location, overwrite=overwrite)
     if found is not None and not overwrite:
-        if found.lineage != plan.lineage:
+        if found.lineage != plan.lineage or found.origin != origin:
+            told = differences({"origin": found.origin, **dict(found.parts)}, {"origin": origin, **sample_facts(plan)})
             raise ForeignStore(
-                f"{location.url} holds other samples ({found.fingerprint}, not {plan.fingerprint}): sites, grids, "
-                "images, bands, masks or layout differ.",
-                hint=START_AGAIN,
+                f"{location.url} holds other samples: {told or 'another version of eezarr made it'}.", hint=START_AGAIN
             )
         if found.is_ready:
-            names = [*(spec.name for spec in sample_specs(form)), *COLUMN_NAMES]
-            sweep_leftovers(location, [name for name in names if name != PROPERTIES])
-            return _labelled(plan, location, found, image_text(image_info))
+            return found, ()
+    return None, clearable(location, None if found is None else {*SAMPLE_NODES, *found.clears}, overwrite=overwrite)
+
+
+def make_sample_store(
+    plan: SamplePlan, location: Location, *, image: str, origin: str, overwrite: bool, now: datetime
+) -> SamplesRecord:
+    """Lay out a plan's store at a place that this run holds, or find it laid out; return its record, which is ready.
+
+    Raises:
+        InvalidInput: If the layout cannot be.
+        ForeignStore: If the place holds something else.
+        StoreError: If the storage fails.
+    """
+    found, clears = find_sample_store(plan, location, origin=origin, overwrite=overwrite)
+    form = form_of(plan)
+    names = [*(spec.name for spec in sample_specs(form)), *COLUMN_NAMES]
+    sweep_leftovers(location, [] if found is None else [name for name in names if name != PROPERTIES])
+    if found is not None:
+        return _labelled(plan, location, found, image)
     record = SamplesRecord(
         form=form,
         fingerprint=plan.fingerprint,
         lineage=plan.lineage,
         wanted_count=plan.wanted_count,
-        provenance=json.dumps(_provenance(plan, image_text(image_info), now)),
+        provenance=json.dumps(_provenance(plan, image, now) | {"origin": origin}),
+        origin=origin,
+        parts=tuple(sample_facts(plan).items()),
+        birth=new_birth(),
         created=now,
         is_ready=False,
-        clears=clearable(location, None if found is None else _NODES | {*found.clears}, overwrite=overwrite),
+        clears=clears,
     )
     write_samples_record(location, record)
     clear(location)
@@ -91,7 +114,7 @@ def _labelled(plan: SamplePlan, location: Location, found: SamplesRecord, image:
         # The same record again: what may not be written is known before the first pixel is asked for.
         write_samples_record(location, found)
         return found
-    facts = json.dumps(_provenance(plan, image, found.created))
+    facts = json.dumps(_provenance(plan, image, found.created) | {"origin": found.origin})
     record = dataclasses.replace(found, fingerprint=plan.fingerprint, provenance=facts, is_relabelling=False)
     relabel(location, plan, found=found, record=record, provenance=samples_provenance(record))
     return record

@@ -11,16 +11,19 @@ from eezarr.plan import record_dtype
 from eezarr.planes import unpack
 from eezarr.store.arrays import open_arrays, replace_attributes
 from eezarr.store.chunks import chunk_writer, unread_array
-from eezarr.store.creation import make_store, provenance
+from eezarr.store.clearing import image_text
+from eezarr.store.columns import is_consolidated, read_attributes
+from eezarr.store.creation import find_store, make_store, node_names, provenance
 from eezarr.store.failures import storage_errors
 from eezarr.store.layout import array_specs, check_ownership, targets
+from eezarr.store.lease import WriterLease, is_held
 from eezarr.store.levels import distrust, withdraw
 from eezarr.store.location import locate, require_format
 from eezarr.store.marks import Marks
 from eezarr.store.noted import NotedSize
 from eezarr.store.planar import ScratchPool, blocks, cells, checksum, tile_checksum
 from eezarr.store.pyramid import Pyramid
-from eezarr.store.record import read_record
+from eezarr.store.record import read_origin, read_record
 from eezarr.store.stages import Stage
 from eezarr.store.stored import StoredJob
 
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
     from eezarr.store.location import Location
     from eezarr.store.record import JobRecord
 
-__all__ = ["ZarrSink", "recorded_bands", "recorded_tiling"]
+__all__ = ["ZarrSink", "recorded_bands", "recorded_origin", "recorded_tiling"]
 
 
 def recorded_tiling(output: str | os.PathLike[str]) -> tuple[str, Tiling] | None:
@@ -77,6 +80,17 @@ def recorded_bands(
     return None if record is None or not record.is_ready else (record.plan.image_key, record.plan.bands)
 
 
+def recorded_origin(output: str | os.PathLike[str]) -> str | None:
+    """Return the origin of the pixels or samples at a place, or None if no record there says one.
+
+    Raises:
+        InvalidInput: If the output is no path or URL that can be stored in.
+        StoreError: If the storage fails.
+    """
+    location = locate(output)
+    return read_origin(location) if location.may_exist else None
+
+
 class ZarrSink:
     """Keeps a plan's pixels in a Zarr group; made by `create`. Thread-safe.
 
@@ -92,7 +106,10 @@ class ZarrSink:
         specs: tuple[ArraySpec, ...],
         arrays: tuple[PixelArray, ...],
         marks: Marks,
+        lease: WriterLease | None = None,
     ) -> None:
+        self._lease = lease
+        self._has_changed = False
         self._location = location
         self._record = record
         self._specs = specs
@@ -112,32 +129,73 @@ class ZarrSink:
         output: str | os.PathLike[str],
         *,
         image_info: Mapping[str, object],
+        origin: str,
         now: datetime,
         overwrite: bool = False,
+        repair: bool = False,
+        steal: bool = False,
+        overviews: Mapping[str, Resampling] | None = None,
     ) -> Self:
-        """Lay out the plan's store, or open the one that the same plan began.
+        """Lay out the plan's store, or open the one that the same plan began, and hold it until `close`.
+
+        A store with nothing to do is not held, and nothing of it changes.
 
         Args:
             plan: What will be stored.
             output: A path or URL.
             image_info: What is read, in plain JSON values, for the provenance.
+            origin: The service that is asked, as `earthengine.origin` names it.
             now: The time, with its zone.
             overwrite: Whether to delete a Zarr group that is there; nothing else is ever deleted.
+            repair: Whether `unmark_altered` will be called.
+            steal: Whether to take the store over from a live run.
+            overviews: As for `finish`.
 
         Raises:
             InvalidInput: If the bands, layout, grid or output cannot become a Zarr group.
             ForeignStore: If the place holds another plan's store, or something that is not ours.
-            StoreError: If the storage fails.
+            StoreError: If another run writes the store, or the storage fails.
         """
         specs = array_specs(plan)
-        location = locate(output)
+        location, image = locate(output), image_text(image_info)
         require_format(location, plan.layout.zarr_format)
-        with location.committing("open the store"):
-            record = make_store(plan, specs, location, image_info=image_info, overwrite=overwrite, now=now)
-            marks = Marks.load(plan, location)
-            if marks.count < plan.wanted_count:
-                withdraw(location, plan)
-        return cls(location=location, record=record, specs=specs, arrays=open_arrays(location, specs), marks=marks)
+        found, _ = find_store(plan, location, origin=origin, overwrite=overwrite)
+        if found is not None and not repair and found.fingerprint == plan.fingerprint and not found.is_growing:
+            marks = Marks.load(found, location)
+            if _is_done(plan, location, marks, overviews) and not is_held(location):
+                arrays = open_arrays(location, specs)
+                return cls(location=location, record=found, specs=specs, arrays=arrays, marks=marks)
+        lease = WriterLease.take(location, nodes=node_names(specs), steal=steal)
+        try:
+            location = location.held_by(lease)
+            with location.committing("open the store"):
+                record = make_store(plan, specs, location, image=image, origin=origin, overwrite=overwrite, now=now)
+                marks = Marks.load(record, location)
+                if marks.count < plan.wanted_count:
+                    withdraw(location, plan)
+            arrays = open_arrays(location, specs)
+        except BaseException:
+            lease.release()
+            raise
+        return cls(location=location, record=record, specs=specs, arrays=arrays, marks=marks, lease=lease)
+
+    def renew(self) -> None:
+        """Give a sign of life, if one is due.
+
+        Raises:
+            StoreError: If another run took the store, or the storage fails.
+        """
+        if self._lease is not None:
+            self._lease.renew()
+
+    def close(self) -> None:
+        """Give the store back to others.
+
+        Raises:
+            StoreError: If the storage fails; the store is free when this process ends.
+        """
+        if self._lease is not None:
+            self._lease.release()
 
     @property
     def plan(self) -> Plan:
@@ -178,6 +236,7 @@ class ZarrSink:
         Raises:
             StoreError: If the storage fails.
         """
+        self._has_changed = True
         with self._location.committing("overviews begun"):
             withdraw(self._location, self.plan)
             self._pyramid = self._open_pyramid(methods)
@@ -226,6 +285,7 @@ class ZarrSink:
         """
         stored = StoredJob(location=self._location, record=self._record, marks=self._marks, arrays=self._arrays)
         altered = [tile.index for tile in stored.verify()]
+        self._has_changed |= bool(altered)
         with self._location.committing(f"{len(altered)} tiles taken back"):
             if altered:
                 self._pyramid = None
@@ -249,6 +309,10 @@ class ZarrSink:
             StoreError: If the storage fails.
         """
         is_complete = self._marks.count == self.plan.wanted_count
+        if self._lease is None or (
+            not self._has_changed and _is_done(self.plan, self._location, self._marks, overviews)
+        ):
+            return is_complete
         facts = provenance(self._record, completed=now if is_complete else None)
         with self._location.committing(f"{self._marks.count} tiles, {'complete' if is_complete else 'incomplete'}"):
             self._flush_marks()
@@ -298,6 +362,15 @@ class ZarrSink:
         self._marks.flush()
         if self._pyramid is not None:
             self._pyramid.flush()
+
+
+def _is_done(plan: Plan, location: Location, marks: Marks, overviews: Mapping[str, Resampling] | None) -> bool:
+    """Whether every tile is stored, and whatever comes after the last is there, too."""
+    if marks.count != plan.wanted_count:
+        return False
+    told = read_attributes(location).get("eezarr")
+    is_told = isinstance(told, dict) and told.get("complete") is True and told.get("fingerprint") == plan.fingerprint
+    return is_told and is_consolidated(location) and Pyramid.is_whole(location, plan, overviews)
 
 
 def _check_pixels(tile: Tile, pixels: Pixels) -> None:

@@ -70,6 +70,11 @@ class StoredJob:
         return described
 
     @property
+    def origin(self) -> str:
+        """The service that its pixels come from."""
+        return self._record.origin
+
+    @property
     def created(self) -> datetime:
         """When the store was made."""
         return self._record.created
@@ -196,4 +201,4 @@ def open_store(output: str | os.PathLike[str]) -> StoredJob:
             hint="Run the fetch again: it goes on from there.",
         )
     arrays = open_arrays(location, array_specs(record.plan))
-    return StoredJob(location=location, record=record, marks=Marks.load(record.plan, location), arrays=arrays)
+    return StoredJob(location=location, record=record, marks=Marks.load(record, location), arrays=arrays)

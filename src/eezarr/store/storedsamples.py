@@ -78,6 +78,11 @@ class StoredSamples:
         return self._record.fingerprint
 
     @property
+    def origin(self) -> str:
+        """The service that its pixels come from."""
+        return self._record.origin
+
+    @property
     def created(self) -> datetime:
         """When the store was made."""
         return self._record.created
