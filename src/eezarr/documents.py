@@ -17,7 +17,7 @@ from eezarr.errors import InvalidInput
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MAX_JSON_BYTES", "parse_json", "read_json", "read_text"]
+__all__ = ["MAX_JSON_BYTES", "parse_json", "path_text", "read_json", "read_text"]
 
 MAX_JSON_BYTES = 256 << 20
 """More than any region, expression or record of a store that is of use: a polygon of a million corners has 40 MB."""
@@ -30,6 +30,18 @@ _DIGITS_AS_ZEROS = bytes(ord("0") if byte in b"0123456789" else 0 for byte in ra
 _TEXT = re.compile(rb'"[^"]*"')
 _INNERMOST = re.compile(rb"(?:\[\]|\{\})+")
 _ALL_BUT_MARKS = bytes(set(range(256)) - set(b'[]{}"'))
+
+
+def path_text(path: object, *, noun: str) -> str:
+    """Return a path or URL as text.
+
+    Raises:
+        InvalidInput: If it is neither text nor a path.
+    """
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str):
+        raise InvalidInput(f"A {type(path).__name__} is no {noun}.", hint="Give a path or a URL, as text.")
+    return text
 
 
 def read_text(path: Path, *, noun: str, hint: str, max_bytes: int = MAX_JSON_BYTES) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from eezarr.earthengine import Image
 from eezarr.errors import InvalidInput
 from eezarr.grid import Bounds, PixelGrid, canonical_crs
-from eezarr.grid.crs import pixel_size
+from eezarr.grid.crs import is_number, pixel_size
 from eezarr.grid.extent import check_area, region_extent
 from eezarr.grid.region import rings_of
 
@@ -34,8 +34,12 @@ def frame_corner(corner: tuple[float, float], *, crs: CrsLike, scale: float, siz
     Raises:
         InvalidInput: If the CRS is unknown or the scale cannot be.
     """
+    try:
+        left, top = map(float, corner)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{str(corner)[:100]!r} is no corner.", hint="Give (x, y), in the CRS.") from error
     step = pixel_size(scale, canonical_crs(crs))
-    return PixelGrid.of(crs, (step, 0.0, corner[0], 0.0, -step, corner[1]), size)
+    return PixelGrid.of(crs, (step, 0.0, left, 0.0, -step, top), size)
 
 
 def frame_region(
@@ -52,13 +56,15 @@ def frame_region(
         raise InvalidInput("A picture has a size or a scale.", hint="Give exactly one of the two.")
     if size is None:
         return PixelGrid.from_region(region, crs=crs, scale=scale)
+    if not is_number(size) or size < 1:
+        raise InvalidInput(f"{str(size)[:100]!r} is no size.", hint="Give pixels along the longer side.")
     code = canonical_crs(crs)
     rings = rings_of(region, _LON_LAT)
     check_area(rings, _LON_LAT, code)
     # A ten-thousandth of a metre or so, in the units of the CRS.
     box = region_extent(rings, _LON_LAT, code, tolerance=pixel_size(1e-4, code))
     assert box is not None, "without a clip every region has an extent"
-    return _divided(code, box, size)
+    return _divided(code, box, int(size))
 
 
 async def frame_image(

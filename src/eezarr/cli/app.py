@@ -210,7 +210,7 @@ def verify(
 @guarded
 def preview(
     store: Store,
-    picture: Annotated[Path, typer.Argument(metavar="FILE.png", help="The picture to write.")],
+    picture: Annotated[Path, typer.Argument(metavar="FILE.png", help="The picture to write: .png or .jpg.")],
     bands: Annotated[
         str | None, typer.Option("--bands", metavar="R,G,B", help="One band or three; default: true colour, if there.")
     ] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
@@ -13,7 +14,7 @@ from eezarr.errors import InvalidInput
 from eezarr.plan import COMPUTE_PIXELS_LIMITS, GET_PIXELS_LIMITS
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping
+    from collections.abc import Hashable, Mapping
 
     from eezarr.earthengine.collection import Grouping, Missing, Reduction
     from eezarr.earthengine.listing import Moment
@@ -202,7 +203,12 @@ ImageLike: TypeAlias = Image | Serializable
 """What is accepted wherever an image is: an `Image`, or an `ee.Image`."""
 
 
-def _listed(bands: Iterable[str] | None) -> tuple[str, ...] | None:
+def _listed(bands: object) -> tuple[str, ...] | None:
     if isinstance(bands, str):
         raise InvalidInput(f"`bands` is the text {bands!r}, not a list.", hint=f"Write it as [{bands!r}].")
-    return None if bands is None else tuple(bands)
+    if bands is None:
+        return None
+    names = tuple(bands) if isinstance(bands, Iterable) else ()
+    if not names or not all(isinstance(name, str) for name in names):
+        raise InvalidInput(f"{str(bands)[:100]} are no bands.", hint='Give names in a list, such as ["B4", "B8"].')
+    return names

@@ -167,7 +167,7 @@ def _parent(parent: str) -> str:
     return asset_name(parent)
 
 
-def read_moment(moment: Moment) -> datetime:
+def read_moment(moment: object) -> datetime:
     """Return a time in UTC.
 
     Raises:
@@ -179,9 +179,16 @@ def read_moment(moment: Moment) -> datetime:
         raise InvalidInput(
             f"{moment!r} is no time.", hint="Write it as `2017-04-01` or `2017-04-01T12:00:00Z`."
         ) from error
+    if not isinstance(time, date):
+        raise InvalidInput(
+            f"A {type(moment).__name__} is no time.", hint="Write it as `2017-04-01` or `2017-04-01T12:00:00Z`."
+        )
     if not isinstance(time, datetime):
         time = datetime(time.year, time.month, time.day, tzinfo=UTC)
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    try:
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidInput(f"{moment} is in no year from 1 to 9999 in UTC.", hint="Give another time.") from error
 
 
 def _moment(moment: Moment) -> str:

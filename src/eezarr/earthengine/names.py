@@ -22,7 +22,7 @@ _PROJECT = re.compile(r"(?:[a-z0-9][a-z0-9.-]*:)?[a-z0-9][a-z0-9-]*")
 """A project id or number, with a domain for the old domain-scoped ones."""
 
 
-def asset_name(asset: str) -> str:
+def asset_name(asset: object) -> str:
     """Return the resource name of an asset id; a name stays as it is.
 
     `projects/P/assets/…` is a name already; `users/…` and `projects/…` are in `earthengine-legacy`, all else is in
@@ -31,6 +31,11 @@ def asset_name(asset: str) -> str:
     Raises:
         InvalidInput: If it can be no asset: empty, with an empty or relative segment, or with URL characters.
     """
+    if not isinstance(asset, str):
+        raise InvalidInput(
+            f"This is a {type(asset).__name__}, not an asset id or the id of a collection.",
+            hint="Give the id, as text; a computed image is `Image.expression(...)`.",
+        )
     segments = asset.split("/")
     if _UNSAFE.search(asset) or any(segment in {"", ".", ".."} for segment in segments):
         raise InvalidInput(

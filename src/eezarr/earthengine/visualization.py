@@ -45,6 +45,15 @@ class Visualization:
     """0 (transparent) to 1."""
 
     def __post_init__(self) -> None:
+        try:
+            self._check()
+        except (TypeError, ValueError) as error:  # what compares with no number, or is no pair
+            raise InvalidInput(
+                f"{str(self)[:200]} cannot be: {error}.",
+                hint='Write it as Visualization(ranges=((0, 3000),), palette=("ffffff", "1a9850"), gamma=1.2).',
+            ) from error
+
+    def _check(self) -> None:
         for low, high in self.ranges:
             if not (math.isfinite(low) and math.isfinite(high)) or low == high:
                 raise InvalidInput(f"The range {low:g} to {high:g} is empty.", hint="Give two different numbers.")

@@ -12,8 +12,8 @@ import math
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from numbers import Integral
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard
 
 from eezarr.errors import InvalidInput
 
@@ -35,6 +35,7 @@ __all__ = [
     "canonical_crs",
     "crs_text",
     "crs_wkt",
+    "is_number",
     "is_utm",
     "normal_code",
     "parse_crs",
@@ -231,6 +232,11 @@ def _code_of(crs: CRS) -> str | None:
     return ":".join(authority) if authority else None
 
 
+def is_number(value: object) -> TypeGuard[float]:
+    """Return whether a value is a finite number."""
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+
+
 def pixel_size(scale: float, crs: CrsLike) -> float:
     """Return the side, in CRS units, of a pixel of `scale` metres, as Earth Engine means it.
 
@@ -241,6 +247,8 @@ def pixel_size(scale: float, crs: CrsLike) -> float:
         scale: Nominal metres per pixel.
         crs: Whose units.
     """
+    if not is_number(scale) or scale <= 0:
+        raise InvalidInput(f"The scale {scale!r} is not positive.", hint="Give metres per pixel, above zero.")
     parsed = parse_crs(crs)
     per_unit = float(parsed.axis_info[0].unit_conversion_factor)
     if not parsed.is_geographic:

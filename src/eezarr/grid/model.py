@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from math import floor, isfinite, pi
-from numbers import Integral, Real
+from numbers import Integral
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeGuard, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from affine import Affine
 
@@ -25,6 +25,7 @@ from eezarr.grid.crs import (
     UTM,
     canonical_crs,
     crs_text,
+    is_number,
     is_utm,
     normal_code,
     parse_crs,
@@ -186,7 +187,7 @@ class PixelGrid:
         """
         import numpy as np
 
-        if not (_is_number(lon) and _is_number(lat) and abs(lon) <= 360 and abs(lat) <= 90):
+        if not (is_number(lon) and is_number(lat) and abs(lon) <= 360 and abs(lat) <= 90):
             raise InvalidInput(
                 f"({lon!r}, {lat!r}) is no longitude and latitude.", hint="Give degrees, longitude first."
             )
@@ -331,7 +332,10 @@ class PixelGrid:
         Raises:
             InvalidInput: If the window is empty or reaches beyond the grid.
         """
-        row, col, height, width = window.row, window.col, window.height, window.width
+        try:
+            row, col, height, width = window.row, window.col, window.height, window.width
+        except AttributeError as error:
+            raise InvalidInput(f"A {type(window).__name__} is no window.", hint="Give an `eezarr.Window`.") from error
         if row < 0 or col < 0 or row + height > self.height or col + width > self.width:
             raise InvalidInput(
                 f"{window} reaches beyond a grid of {self.shape} pixels.",
@@ -428,7 +432,7 @@ def _steps(resolution: float | Sequence[float] | None, scale: float | None, crs:
         )
     given = scale if resolution is None else resolution
     pair = given if isinstance(given, tuple | list) else (given, given)
-    if len(pair) != 2 or not all(_is_number(step) and step > 0 for step in pair):
+    if len(pair) != 2 or not all(is_number(step) and step > 0 for step in pair):
         raise InvalidInput(f"The pixel size {given!r} is not positive.", hint="Give a number, or [x, y], above zero.")
     if resolution is None:
         return pixel_size(float(pair[0]), crs), pixel_size(float(pair[1]), crs)
@@ -462,10 +466,6 @@ def check_degrees(steps: tuple[float, float], crs: str, bounds: Bounds | None = 
         )
 
 
-def _is_number(value: object) -> TypeGuard[float]:
-    return not isinstance(value, bool) and isinstance(value, Real) and isfinite(value)
-
-
 def _whole(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise InvalidInput(f"The {name} {value!r} is no whole number.", hint="Give pixels.")
@@ -475,7 +475,7 @@ def _whole(name: str, value: object) -> int:
 def _affine(transform: object) -> Affine:
     numbers = tuple(transform) if isinstance(transform, Iterable) and not isinstance(transform, str) else ()
     numbers = numbers[:6] if len(numbers) == 9 and isinstance(transform, Affine) else numbers
-    if len(numbers) != 6 or not all(map(_is_number, numbers)):
+    if len(numbers) != 6 or not all(map(is_number, numbers)):
         raise InvalidInput(
             f"The transform {transform!r} is not six finite numbers.",
             hint="Give transform = [a, b, c, d, e, f] in rasterio's order.",

@@ -5,12 +5,13 @@ Source: https://developers.google.com/earth-engine/reference/rest/v1/PixelGrid
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from eezarr.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["read_grid", "write_grid"]
 
@@ -26,12 +27,16 @@ def write_grid(crs: str, coefficients: Sequence[float], width: int, height: int)
     }
 
 
-def read_grid(grid: Mapping[str, object]) -> tuple[str, tuple[float, ...], int, int]:
+def read_grid(grid: object) -> tuple[str, tuple[float, ...], int, int]:
     """Return CRS, six coefficients, width and height; absent numbers are zero, as the service omits zeros.
 
     Raises:
         InvalidInput: If the object has no CRS, no dimensions, or a value of the wrong kind.
     """
+    if not isinstance(grid, Mapping):
+        raise InvalidInput(
+            f"A {type(grid).__name__} is no pixel grid.", hint="Give the object `PixelGrid` of the REST API."
+        )
     try:
         affine = _record(grid["affineTransform"])
         dimensions = _record(grid["dimensions"])

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eezarr.errors import InvalidInput, StoreError
-from eezarr.outputs.preview import stretched
+from eezarr.errors import InvalidInput
+from eezarr.outputs.preview import check_bands, picture_format, save_picture, stretched
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,7 @@ class SheetOptions:
 
 
 def write_contact_sheet(samples: SamplesStore, path: Path, options: SheetOptions) -> tuple[int, int]:
-    """Write a PNG of samples.
+    """Write a picture of samples: PNG or JPEG, as its name ends.
 
     Returns:
         How many are shown, and of how many.
@@ -70,25 +70,15 @@ def write_contact_sheet(samples: SamplesStore, path: Path, options: SheetOptions
             label, there is no such time step, or the patches do not fit.
         StoreError: If the store cannot be read, or the picture not written.
     """
-    unknown = [band for band in options.bands if band not in samples.bands]
-    if len(options.bands) not in {1, 3} or unknown:
-        raise InvalidInput(
-            f"{', '.join(unknown) or len(options.bands)} cannot be shown: a picture has one band or three.",
-            hint=f"Give --bands R,G,B or one band, of {', '.join(samples.bands[:60])}.",
-        )
+    picture_format(path)
+    check_bands(options.bands, samples.bands)
     there = samples.select(split=options.split, label=options.label)
     if not len(there):
         raise InvalidInput(f"{samples.url} has no samples to show yet.", hint="Run its job first.")
     chosen = there[np.unique(np.linspace(0, len(there) - 1, min(options.count, len(there))).round().astype(np.int64))]
     patches, is_shown = _patches(samples, chosen, options)
     sheet = _sheet(_pictures(patches, is_shown, options), _captions(samples, chosen), options.size)
-    try:
-        sheet.save(path, "PNG")
-    except OSError as error:
-        raise StoreError(
-            f"The picture cannot be written to {path}: {error.strerror or error}.",
-            hint="Give a path that can be written.",
-        ) from error
+    save_picture(sheet, path)
     return len(chosen), len(there)
 
 

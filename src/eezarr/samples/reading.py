@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eezarr.documents import path_text
 from eezarr.errors import InvalidInput
 from eezarr.samples.columns import SiteColumns
 from eezarr.samples.delimited import read_delimited
@@ -43,7 +44,7 @@ def read_sites(
     Raises:
         InvalidInput: If the file cannot be read, or a site in it is invalid; the message names line or feature.
     """
-    place, named = Path(path), columns or SiteColumns()
+    place, named = Path(path_text(path, noun="file of sites")), columns or SiteColumns()
     suffix = place.suffix.lower()
     if suffix not in SUFFIXES:
         raise InvalidInput(

@@ -28,6 +28,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import LocalStore
 
+from eezarr.documents import path_text
 from eezarr.errors import InvalidInput, StoreError
 from eezarr.store.disk import DiskStore
 from eezarr.store.environment import access_to
@@ -279,7 +280,7 @@ def locate(output: str | os.PathLike[str], *, read_only: bool = False) -> Locati
         StoreError: If nothing can be stored there: a file is in the way, a directory is not writable, or the
             object store's environment is incomplete.
     """
-    text = os.fspath(output)
+    text = path_text(output, noun="store")
     if "://" not in text:
         return _local(Path(text).expanduser(), text, read_only=read_only)
     place = text.removeprefix(_VERSIONED)

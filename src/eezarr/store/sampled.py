@@ -7,13 +7,13 @@ mean nothing, so `select` leaves them out.
 from __future__ import annotations
 
 import math
-import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import zarr
 
+from eezarr.documents import path_text
 from eezarr.errors import InvalidInput, StoreError
 from eezarr.grid import Shape2D
 from eezarr.store.failures import storage_errors
@@ -22,6 +22,7 @@ from eezarr.store.samplegroup import PIXELS, open_sample_group
 from eezarr.store.summaries import summaries_of
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
     import numpy.typing as npt
@@ -300,6 +301,6 @@ def open_samples(output: str | os.PathLike[str]) -> SamplesStore:
         ForeignStore: If it is not a store of samples that eezarr made.
         StoreError: If it does not exist or the storage fails.
     """
-    samples = SamplesStore(os.fspath(output))
+    samples = SamplesStore(path_text(output, noun="store"))
     len(samples)  # what is wrong with it is told now
     return samples

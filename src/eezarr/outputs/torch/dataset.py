@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 
 from eezarr.outputs.batches import make_reader
 from eezarr.outputs.torch.tensors import item_of, opened, tensors_of
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["SampleDataset"]
 
 
-class SampleDataset:
+class SampleDataset(Dataset["Item"]):
     """Samples by number, for a DataLoader with any sampler; those that are not there are left out.
 
     An item is a dict, which the default `collate_fn` makes batches of:
@@ -62,6 +63,7 @@ class SampleDataset:
         transform: Transform | None = None,
         style: Literal["plain", "torchgeo"] = "plain",
     ) -> None:
+        super().__init__()
         self.store = opened(store)
         self.samples = self.store.select(split=split, label=label)
         """Positions in the store."""
