@@ -28,11 +28,23 @@ class Proxy:
 
     def __init__(self):
         self.heads = []
+        self.talks = []
         self.status = b"200 Connection established"
         self.target = None
         self.wants = None
 
-    async def __call__(self, reader, writer):
+    def __call__(self, reader, writer):
+        self.talks.append(asyncio.ensure_future(self._talk(reader, writer)))
+
+    async def _talk(self, reader, writer):
+        try:
+            await self._answer(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, reader, writer):
         head = await reader.readuntil(b"\r\n\r\n")
         self.heads.append(head)
         status = self.status
@@ -41,8 +53,10 @@ class Proxy:
         writer.write(b"HTTP/1.1 %s\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n" % status)
         if status.startswith(b"200"):
             far_reader, far_writer = await asyncio.open_connection(*self.target)
-            await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
-        writer.close()
+            try:
+                await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
+            finally:
+                far_writer.close()
 
 
 async def _copy(reader, writer):
@@ -73,7 +87,12 @@ async def proxy(monkeypatch, tmp_path):
     proxy.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     yield proxy
     server.close()
+    for talk in proxy.talks:
+        talk.cancel()
+    await asyncio.gather(*proxy.talks, return_exceptions=True)
     await runner.cleanup()
+    for _ in range(20):  # what is closed is gone a few turns later
+        await asyncio.sleep(0)
 
 
 def user():

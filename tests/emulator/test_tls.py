@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 
+import certifi
 import pytest
 import requests
 
@@ -15,17 +16,11 @@ from eezarr.emulator.thread import EmulatorThread
 def test_in_a_thread_it_is_trusted_by_its_authority_alone():
     with EmulatorThread(tls=True) as emulator:
         assert emulator.url.startswith("https://127.0.0.1:")
-        reply = requests.get(f"{emulator.url}/$discovery/rest", timeout=10, verify=str(emulator.authority_file))
-        assert reply.status_code == 200
         assert emulator.token_url.startswith("https://")
         with pytest.raises(requests.exceptions.SSLError):
-            requests.get(f"{emulator.url}/$discovery/rest", timeout=10, verify=_another())
-
-
-def _another():
-    import certifi
-
-    return certifi.where()
+            requests.get(f"{emulator.url}/$discovery/rest", timeout=10, verify=certifi.where())
+        reply = requests.get(f"{emulator.url}/$discovery/rest", timeout=10, verify=str(emulator.authority_file))
+        assert reply.status_code == 200
 
 
 def test_without_tls_there_is_no_authority():

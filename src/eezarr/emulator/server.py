@@ -114,8 +114,14 @@ class Emulator:
     async def stop(self) -> None:
         """Stop listening, drop what is under way."""
         if self._runner is not None:
+            server = self._runner.server
+            open_ones = [handler.transport for handler in server.connections] if server is not None else []
             await self._runner.cleanup()
             self._runner = None
+            for transport in open_ones:
+                if transport is not None:
+                    transport.abort()  # TLS would wait for the clients' farewell, which may never come
+            await asyncio.sleep(0)
         await self._service.close()
 
     @property
