@@ -369,3 +369,35 @@ def test_the_demo(eezarr, tmp_path):
         red, green, blue, alpha = np.asarray(picture).astype(float).transpose(2, 0, 1)
     assert (alpha == 255).all()
     assert min(red.std(), green.std(), blue.std()) > 20
+
+
+@pytest.mark.parametrize(("name", "kind"), [("x.jpg", "JPEG"), ("x.JPEG", "JPEG"), ("x.png", "PNG")])
+def test_a_picture_is_what_its_name_says(eezarr, emulator, job, tmp_path, name, kind):
+    job(grid=CROP)
+    assert eezarr("fetch", "job.toml", "--api-url", emulator.url).code == 0
+    ended = eezarr("preview", "out.zarr", name, "--bands", "B4")
+    assert ended.code == 0, ended.err
+    with Image.open(tmp_path / name) as picture:
+        assert picture.format == kind
+    for arguments, says in (
+        (("out.zarr", "x.gif"), "PNG or JPEG"),
+        (("out.zarr", "x"), "PNG or JPEG"),
+        (("out.zarr", name, "--bands", "B99"), "no band B99; there are B2, B4"),
+        (("out.zarr", name, "--bands", "B4,B2,b2"), "no band b2; there are B2, B4"),
+    ):
+        ended = eezarr("preview", *arguments)
+        assert ended.code == 2
+        assert says in one_line(ended)
+
+
+def test_the_readmes_two_requests_are_two(eezarr, emulator, job):
+    row = next(
+        line for line in (REPOSITORY / "README.md").read_text("utf-8").split("\n") if "requests for 2 bands" in line
+    )
+    assert '16 at once, or **2** (`method = "computePixels"`, `tile = [4096, 4096]`)' in row
+    grid = 'crs = "EPSG:32610"\ntransform = [10, 0, 499980, 0, -10, 4200000]\nshape = [4096, 4096]'
+    image = f'asset = "{SCENE}"\nbands = ["B2", "B4"]'
+    job(image=image, grid=grid)
+    assert eezarr("plan", "job.toml", "--api-url", emulator.url, "--json").summary["requests"] == 16
+    job(image=f'{image}\nmethod = "computePixels"', grid=grid, rest="[fetch]\ntile = [4096, 4096]")
+    assert eezarr("plan", "job.toml", "--api-url", emulator.url, "--json").summary["requests"] == 2

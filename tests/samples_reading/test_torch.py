@@ -320,3 +320,36 @@ def test_importing_it_imports_no_client_of_earth_engine():
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stdout == "[]\n"
+
+
+def test_datasets_are_those_of_pytorch(made):
+    dataset, stream = SampleDataset(made.path), SampleStream(made.path, batch_size=4)
+    assert isinstance(dataset, torch.utils.data.Dataset)
+    assert isinstance(stream, torch.utils.data.IterableDataset)
+    first, second = torch.utils.data.random_split(dataset, [0.5, 0.5])
+    assert len(first) + len(second) == len(dataset)
+
+
+USERS_FILE = """\
+from torch.utils.data import DataLoader, Dataset
+
+from eezarr.outputs.torch import SampleDataset, SampleStream
+
+
+def loader(path: str) -> DataLoader[object]:
+    dataset: Dataset[object] = SampleDataset(path, split="train", normalise=None)
+    return DataLoader(dataset, batch_size=8)
+
+
+def count(path: str) -> int:
+    return len(SampleDataset(path)) + len(SampleStream(path, batch_size=8))
+"""
+
+
+@pytest.mark.once
+def test_a_users_file_passes_a_strict_type_check(tmp_path):
+    pytest.importorskip("mypy")
+    (tmp_path / "train.py").write_text(USERS_FILE, encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "train.py"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout
