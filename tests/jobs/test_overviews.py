@@ -1,6 +1,7 @@
 """A job with overviews, from the service to the last level: built on the way, exact against the world."""
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -96,7 +97,7 @@ def test_a_job_that_is_killed_over_and_over_ends_with_right_levels(emulator, tru
 def require_exact(path, truth):
     """The store is what the world has, and each level what is below it."""
     stored = zarr.open_group(path, mode="r")
-    assert [entry["asset"] for entry in stored.attrs["multiscales"]["layout"]] == ["ovr_2x", "ovr_4x"]
+    assert [entry["asset"] for entry in json.loads(stored.attrs["multiscales"])["layout"]] == ["ovr_2x", "ovr_4x"]
     for name, plane in zip(BANDS, truth(SCENE_NAME, BANDS, **PLACE), strict=True):
         np.testing.assert_array_equal(stored[name][:], plane)
         half = halved(plane, is_mean=name == "B4")

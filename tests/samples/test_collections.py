@@ -126,7 +126,7 @@ def test_all_images_in_the_window_padded_to_the_most(bench, mode):
     for sample in range(8):
         assert str(group["id"][sample]) == rows[int(group["site"][sample])]["name"]
         require_exact(bench, sample)
-    counted = dict(group.attrs)["statistics"]["bands"]["B4"]["count"]
+    counted = json.loads(dict(group.attrs)["statistics"])["bands"]["B4"]["count"]
     if mode == "none":
         assert counted == sum(counts) * 16 * 16
         return
@@ -169,7 +169,7 @@ def test_sites_without_an_image_are_unavailable_and_the_job_is_complete(bench):
     report = bench.run(job + "window_days = 3\n")
     assert (report.is_complete, report.tiles_total) == (True, 3)
     assert list(bench.group["state"][:]) == [1, 1, 2, 1, 2]
-    assert dict(bench.group.attrs)["eezarr"]["without_images"] == 2
+    assert json.loads(dict(bench.group.attrs)["eezarr"])["without_images"] == 2
     again = bench.run(job + "window_days = 3\n")
     assert (again.is_complete, again.requests_sent) == (True, 0)
 
@@ -196,4 +196,4 @@ def test_bands_of_several_types_are_cast(bench):
     cast = job.replace("[samples]", 'cast = { B4 = "float32", QA20 = "float32" }\n[samples]')
     assert bench.run(cast + "nearest = 1\n").is_complete
     assert bench.group["pixels"].dtype == np.float32
-    json.dumps(dict(bench.group.attrs)["statistics"], allow_nan=False)
+    json.dumps(json.loads(dict(bench.group.attrs)["statistics"]), allow_nan=False)

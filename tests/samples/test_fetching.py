@@ -98,7 +98,7 @@ shard = 16
         assert group["properties/area"][sample] == site["area"]
         assert str(group["properties/note"][sample]) == site["note"]
         np.testing.assert_array_equal(group["pixels"][sample], bench.truth(ETOPO, sample, ["bedrock", "ice_surface"]))
-    facts = dict(group.attrs)["eezarr"]
+    facts = json.loads(dict(group.attrs)["eezarr"])
     assert (facts["kind"], facts["complete"], facts["seed"]) == ("samples", True, 3)
     counts = {name: int(sum(str(split) == name for split in group["split"][:])) for name in ("train", "test")}
     assert facts["splits"] == {
@@ -128,7 +128,7 @@ def test_masks_beside_the_pixels(bench, per_band, shard):
         np.testing.assert_array_equal(mask, plane.valid)
         np.testing.assert_array_equal(group["pixels"][sample][0], np.where(plane.valid, plane.values, 0))
         valid_values.append(plane.values[plane.valid])
-    stated = dict(group.attrs)["statistics"]
+    stated = json.loads(dict(group.attrs)["statistics"])
     expected = statistics_of(np.concatenate(valid_values))
     assert stated["split"] is None
     assert {name: stated["bands"]["i16"][name] for name in expected} == pytest.approx(expected, rel=1e-12)
@@ -145,7 +145,7 @@ def test_masked_floats_are_nan_and_statistics_are_of_the_training_split(bench):
         np.testing.assert_array_equal(group["pixels"][sample][0], np.where(plane.valid, plane.values, np.nan))
         if str(group["split"][sample]) == "train":
             values.append(plane.values[plane.valid])
-    stated = dict(group.attrs)["statistics"]
+    stated = json.loads(dict(group.attrs)["statistics"])
     expected = statistics_of(np.concatenate(values))
     assert stated["split"] == "train"
     assert {name: stated["bands"]["f32"][name] for name in expected} == pytest.approx(expected, rel=1e-9)

@@ -1,5 +1,6 @@
 """Pyramids to build, and an oracle of what is in them that shares nothing with what builds them."""
 
+import json
 import math
 from itertools import pairwise
 
@@ -91,7 +92,7 @@ def methods(plan, method):
 def groups(output):
     """The store and its levels, finest first, as readers are told of them."""
     root = zarr.open_group(locate(output, read_only=True).store, mode="r")
-    return [root, *(root[entry["asset"]] for entry in root.attrs["multiscales"]["layout"])]
+    return [root, *(root[entry["asset"]] for entry in json.loads(root.attrs["multiscales"])["layout"])]
 
 
 def planes(plan, group):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from importlib.util import find_spec
 
@@ -197,13 +198,13 @@ def test_a_store_that_is_not_finished_opens_too(bench, tmp_path):
     with open_xarray(tmp_path / "s.zarr") as dataset:
         np.testing.assert_array_equal(dataset["B2"][:128, :128], image["B2"][:128, :128])
         assert dataset["B2"].rio.crs.to_epsg() == 32610
-        assert dataset.attrs["eezarr"]["complete"] is False
+        assert json.loads(dataset.attrs["eezarr"])["complete"] is False
 
 
 def test_provenance_says_what_when_and_whether_all(bench, output):
     plan = bench.plan()
     bench.store_all(plan, output)
-    facts = zarr.open_group(locate(output).store, mode="r").attrs["eezarr"]
+    facts = json.loads(zarr.open_group(locate(output).store, mode="r").attrs["eezarr"])
     assert facts["image"] == {"asset": "an/asset"}
     assert facts["fingerprint"] == plan.fingerprint
     assert facts["complete"] is True
@@ -212,14 +213,12 @@ def test_provenance_says_what_when_and_whether_all(bench, output):
     assert facts["plan"]["bands"] == ["B1", "B2", "B3"]
 
 
-def test_conventions_are_registered_on_group_and_arrays(bench, output):
+def test_the_attributes_of_the_conventions_are_on_group_and_arrays(bench, output):
     plan = bench.plan(dtypes=("uint8",))
     bench.store_all(plan, output)
     group = zarr.open_group(locate(output).store, mode="r")
     for node in (group, group["B1"]):
-        assert {convention["name"] for convention in node.attrs["zarr_conventions"]} == {"proj:", "spatial:"}
         assert node.attrs["proj:code"] == "EPSG:32610"
-        assert node.attrs["spatial:dimensions"] == ["y", "x"]
         assert node.attrs["spatial:transform"] == [10, 0, 499980, 0, -10, 4200000]
         assert node.attrs["spatial:shape"] == [172, 282]
         assert node.attrs["spatial:bbox"] == [499980, 4198280, 502800, 4200000]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from eezarr.api.comparing import compare_samples_with_service, compare_with_service
 from eezarr.errors import StoreError
-from eezarr.store import holds_samples, open_store, open_stored_samples
+from eezarr.store import damaged_nodes, holds_samples, open_store, open_stored_samples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +30,8 @@ class _Findings:
     """Those that the service was asked for."""
     different: Mapping[int, str]
     """Those of them that it answers otherwise."""
+    damaged: tuple[str, ...] = ()
+    """Documents and coordinates that are not what they should be, each in words."""
 
 
 def print_verification(store: str, *, sample: int, project: str | None, api_url: str | None, as_json: bool) -> None:
@@ -43,6 +45,7 @@ def print_verification(store: str, *, sample: int, project: str | None, api_url:
     found = look(store, sample, project, api_url)
     if as_json:
         facts: dict[str, object] = {"checked": found.checked, "altered": list(found.altered)}
+        facts |= {"damaged": list(found.damaged)} if found.damaged else {}
         compared = {"compared": list(found.asked), "different": list(found.different)}
         sys.stdout.write(json.dumps(facts | (compared if sample else {})) + "\n")
     else:
@@ -51,7 +54,14 @@ def print_verification(store: str, *, sample: int, project: str | None, api_url:
 
 
 def _of_tiles(store: str, sample: int, project: str | None, api_url: str | None) -> _Findings:
-    job = open_store(store)
+    damaged = damaged_nodes(store)
+    try:
+        job = open_store(store)
+    except StoreError:
+        if not damaged:
+            raise
+        # Its tiles can be looked at when the documents are there again.
+        return _Findings(url=store, noun="tiles", checked=0, altered={}, asked=(), different={}, damaged=damaged)
     altered = {tile.index: str(tile) for tile in job.verify()}
     asked, other = compare_with_service(job, sample, project=project, api_url=api_url) if sample else ([], [])
     return _Findings(
@@ -61,6 +71,7 @@ def _of_tiles(store: str, sample: int, project: str | None, api_url: str | None)
         altered=altered,
         asked=tuple(tile.index for tile in asked),
         different={tile.index: str(tile) for tile in sorted(other, key=lambda tile: tile.index)},
+        damaged=damaged,
     )
 
 
@@ -80,6 +91,7 @@ def _of_samples(store: str, sample: int, project: str | None, api_url: str | Non
 
 def _text(found: _Findings, *, is_compared: bool) -> str:
     lines = [
+        *(f"damaged: {node}" for node in found.damaged),
         *(f"altered: {name}" for name in found.altered.values()),
         *(f"the service answers other pixels now: {name}" for name in found.different.values()),
         f"{found.checked} {found.noun} checked, {len(found.altered)} altered",
@@ -95,6 +107,12 @@ def _require_equal(found: _Findings) -> None:
     Raises:
         StoreError: If something does.
     """
+    if found.damaged:
+        raise StoreError(
+            f"Of the documents and coordinates of {found.url} {len(found.damaged)} are damaged"
+            + (f", and {len(found.altered)} {found.noun} are not what was stored." if found.altered else "."),
+            hint="Run its job with --repair: they are written again, and damaged tiles are fetched.",
+        )
     if found.altered:
         raise StoreError(
             f"{len(found.altered)} {found.noun} of {found.url} are not what was stored.",

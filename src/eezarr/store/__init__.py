@@ -10,7 +10,7 @@ from eezarr.store.sampled import SamplesStore, open_samples
 from eezarr.store.samplegroup import holds_samples
 from eezarr.store.samplesink import SamplesSink
 from eezarr.store.sink import ZarrSink, recorded_bands, recorded_origin, recorded_tiling
-from eezarr.store.stored import StoredJob, open_store
+from eezarr.store.stored import StoredJob, damaged_nodes, open_store
 from eezarr.store.storedsamples import StoredSamples, open_stored_samples, recorded_sample_bands
 from eezarr.store.summaries import BandSummary
 
@@ -23,6 +23,7 @@ __all__ = [
     "StoredJob",
     "StoredSamples",
     "ZarrSink",
+    "damaged_nodes",
     "holds_samples",
     "open_samples",
     "open_store",

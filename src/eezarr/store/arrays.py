@@ -12,12 +12,14 @@ from zarr.codecs import BloscCodec, ZstdCodec
 
 from eezarr.errors import StoreError
 from eezarr.grid import parse_crs
+from eezarr.store.attributes import plain_attributes
 from eezarr.store.chunks import BLOSC_LEVEL, ZSTD_LEVEL, is_bitwise
 from eezarr.store.failures import storage_errors
 from eezarr.store.metadata import (
     array_attributes,
     axis_attributes,
     grid_mapping_attributes,
+    least_likely,
     pixel_centres,
     scaling_attributes,
     step_images,
@@ -112,16 +114,17 @@ def open_arrays(location: Location, specs: Sequence[ArraySpec], path: str = "") 
         except KeyError as error:
             raise StoreError(
                 f"The array {error} is not in {location.url} any more.",
-                hint="Pass --overwrite to start again, or choose another output.",
+                hint="Run its job with --repair: what is missing is written again, and its tiles are fetched.",
             ) from error
     arrays: list[PixelArray] = []
     for spec, node in zip(specs, nodes, strict=True):
         found = (node.shape, node.chunks, node.shards, node.dtype.name) if isinstance(node, zarr.Array) else None
         if not isinstance(node, zarr.Array) or found != (spec.shape, spec.chunk, spec.shard, spec.dtype):
             raise StoreError(
-                f"The array {spec.name!r} in {location.url} was altered: it is {found}.",
-                hint="Pass --overwrite to start again, or choose another output.",
+                f"The array {spec.name} in {location.url} was altered: it is {found}.",
+                hint="Run its job with --repair: its document is written again, and damaged tiles are fetched.",
             )
+        location.bounds.add(node)
         arrays.append(node)
     return tuple(arrays)
 
@@ -139,13 +142,15 @@ def consolidate(location: Location, path: str = "") -> None:
 
 
 def replace_attributes(location: Location, attributes: dict[str, JSON]) -> None:
-    """Set these attributes of the group, leave its others, and consolidate again.
+    """Set these attributes of the group, objects as JSON text, leave its others, and consolidate again.
 
     Raises:
         StoreError: If the storage fails.
     """
     with storage_errors(location.url, "write the group's attributes"), quiet():
-        zarr.open_group(location.store, mode="r+", use_consolidated=False).update_attributes(attributes)
+        zarr.open_group(location.store, mode="r+", use_consolidated=False).update_attributes(
+            {**plain_attributes(attributes)}
+        )
     consolidate(location)
 
 
@@ -195,13 +200,12 @@ def _make_coordinate(
     is_old = group.metadata.zarr_format == 2
     dimensions = (axis or name,) if shape else ()
     old_names: dict[str, JSON] = {"_ARRAY_DIMENSIONS": list(dimensions)} if is_old else {}
-    undeclared: dict[str, float | str] = {"float64": np.nan, "int64": 0, "str": ""}
     return group.create_array(
         name,
         shape=shape,
         chunks=tuple(min(side, _COORDINATE_CHUNK) for side in shape),
         dtype=dtype,
-        fill_value=None if is_old and dtype != "str" else undeclared[dtype],
+        fill_value="" if dtype == "str" else None if is_old else least_likely(np.dtype(dtype)),
         compressors=None,
         dimension_names=None if is_old else dimensions,
         attributes={**attributes, **old_names},

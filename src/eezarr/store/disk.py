@@ -11,6 +11,8 @@ too late finds nothing to rename: of a process that was stopped at any instant n
 Where there is `syncfs` (Linux) that is one call for the file system; elsewhere each file and folder that was written
 since the last `settle` is synced.
 
+Rule: nothing is read that is no regular file, or holds more than an object of its kind can (see `bounds`).
+
 A sync that failed once is not tried again: the kernel drops the pages that it could not write and reports that once, so
 that a second try would succeed without them.
 Source: https://wiki.postgresql.org/wiki/Fsync_Errors, https://man7.org/linux/man-pages/man2/syncfs.2.html
@@ -22,6 +24,7 @@ import asyncio
 import ctypes
 import os
 import secrets
+import stat
 import sys
 import threading
 import weakref
@@ -31,17 +34,21 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
+from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import LocalStore
 
 from eezarr.errors import StoreError
+from eezarr.store.bounds import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from typing_extensions import Buffer as Bytes
-    from zarr.core.buffer import Buffer
+    from zarr.abc.store import ByteRequest
+    from zarr.core.buffer import Buffer, BufferPrototype
 
-__all__ = ["DiskStore", "Guard"]
+__all__ = ["DiskStore", "Guard", "open_regular", "read_part"]
 
 
 class Guard(Protocol):
@@ -76,6 +83,7 @@ class DiskStore(LocalStore):
     def __init__(self, root: Path | str, *, read_only: bool = False, guard: Guard | None = None) -> None:
         super().__init__(root, read_only=read_only)
         self._guard = guard
+        self.bounds = Bounds()
         self._folder = os.fspath(self.root)
         self._token, self._numbers = secrets.token_hex(8), count()
         self._unsynced: deque[str] = deque()
@@ -150,6 +158,34 @@ class DiskStore(LocalStore):
                 self._failure = error.strerror or str(error)
                 raise _lost(self._folder, self._failure) from error
 
+    async def get(
+        self, key: str, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Return an object's bytes, or some of them; None if there is none.
+
+        Raises:
+            ValueError: If it is no regular file, or holds more than it can.
+        """
+        return await asyncio.to_thread(self.get_sync, key, prototype=prototype, byte_range=byte_range)
+
+    def get_sync(
+        self, key: str, *, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Do as `get` does, in this thread."""
+        try:
+            descriptor = open_regular(f"{self._folder}/{key}")
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return None
+        try:
+            size = os.fstat(descriptor).st_size
+            start, stop = _span(byte_range, size)
+            if start == 0 and stop == size:
+                self.bounds.check(key, size)
+            body = read_part(descriptor, start, stop)
+        finally:
+            os.close(descriptor)
+        return (prototype or default_buffer_prototype()).buffer.from_bytes(body)
+
     async def set(self, key: str, value: Buffer) -> None:
         """Create or replace an object; one that is replaced survives a power cut until the new one does."""
         self._check_writable()
@@ -217,6 +253,53 @@ class DiskStore(LocalStore):
             folders.update(_up_to(path, self._folder))
         for folder in sorted(folders, key=len, reverse=True):
             _sync_folder(folder)
+
+
+def open_regular(path: str) -> int:
+    """Open a file to be read, and return its descriptor; a device or a pipe may have no end.
+
+    Raises:
+        OSError: If it cannot be opened.
+        ValueError: If it is something else than a file.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(21, "Is a directory", path)
+    raise ValueError(f"{path} is no regular file")
+
+
+def read_part(descriptor: int, start: int, stop: int) -> bytes:
+    """Return the bytes of a file from one to before another; fewer where it is shorter."""
+    body = os.pread(descriptor, stop - start, start) if hasattr(os, "pread") else _sought(descriptor, start, stop)
+    while len(body) < stop - start and hasattr(os, "pread"):
+        more = os.pread(descriptor, stop - start - len(body), start + len(body))
+        if not more:
+            break
+        body += more  # one call of the system reads 2 GiB at most
+    return body
+
+
+def _sought(descriptor: int, start: int, stop: int) -> bytes:
+    """Read where the system has no `pread`: Windows."""
+    os.lseek(descriptor, start, os.SEEK_SET)
+    with os.fdopen(os.dup(descriptor), "rb") as file:
+        return file.read(stop - start)
+
+
+def _span(byte_range: ByteRequest | None, size: int) -> tuple[int, int]:
+    """The first byte, and the one after the last, of what is asked for."""
+    if isinstance(byte_range, RangeByteRequest):
+        return min(byte_range.start, size), min(byte_range.end, size)
+    if isinstance(byte_range, OffsetByteRequest):
+        return min(byte_range.offset, size), size
+    if isinstance(byte_range, SuffixByteRequest):
+        return max(0, size - byte_range.suffix), size
+    return 0, size
 
 
 def _lost(folder: str, reason: str) -> StoreError:

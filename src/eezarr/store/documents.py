@@ -10,7 +10,7 @@ from eezarr.plan import Masking
 if TYPE_CHECKING:
     from eezarr.plan import Fill, MaskMode
     from eezarr.plan.model import Compressor
-    from eezarr.store.metadata import JSON
+    from eezarr.store.attributes import JSON
 
 __all__ = [
     "Document",

@@ -9,11 +9,13 @@ whole and true: a store that is opened to be written and lacks a tile loses it f
 
     record (making)  ->  groups and arrays  ->  record (building)  ->  tiles, marked  ->  attribute  ->  record (whole)
 
-The layout lists the levels and not the group's own arrays. Only so GDAL 3.13.3 finds the overviews of every array, by
-its name in the levels' groups: a layout that begins with an array is that array's alone, and no name stands for the
-group itself. It wants one scale for each axis, and no `derived_from` where an odd edge makes a ratio other than 2.
+The attribute is the object of that convention as JSON text (see `attributes`): NetCDF holds no objects, so readers that
+know the convention have to be given it, or a level's group, by hand.
 
-Source: https://github.com/zarr-conventions/multiscales; GDAL's `ZarrV3Array::LoadOverviews` (frmts/zarr)
+The layout lists the levels and not the group's own arrays: a layout that begins with an array is that array's alone,
+and no name stands for the group itself.
+
+Source: https://github.com/zarr-conventions/multiscales
 """
 
 from __future__ import annotations
@@ -63,13 +65,6 @@ _RECORD_KEY = f"{LEVELS_PREFIX}/levels.json"
 _SMALLEST = 512
 _VERSION = 1
 
-_CONVENTION: JSON = {
-    "uuid": "d35379db-88df-4056-af3a-620245f8e347",
-    "name": "multiscales",
-    "schema_url": "https://raw.githubusercontent.com/zarr-conventions/multiscales/refs/tags/v1/schema.json",
-    "spec_url": "https://github.com/zarr-conventions/multiscales/blob/v1/README.md",
-    "description": "Multiscale layout of zarr datasets",
-}
 _GDAL_NAMES: dict[str, str] = {"mean": "average", "nearest": "nearest"}
 
 _State: TypeAlias = Literal["making", "building", "whole"]
@@ -191,7 +186,7 @@ def write_levels(location: Location, record: LevelsRecord) -> None:
     location.put(_RECORD_KEY, json.dumps(facts, indent=1).encode())
 
 
-def withdraw(location: Location, plan: Plan) -> None:
+def withdraw(location: Location) -> None:
     """Tell readers of no levels any more, as they may be about to become untrue; they stay, to be brought up to date.
 
     Raises:
@@ -207,7 +202,7 @@ def withdraw(location: Location, plan: Plan) -> None:
         if "multiscales" not in group.attrs:
             return
         del group.attrs["multiscales"]
-    replace_attributes(location, {"zarr_conventions": _conventions(plan)})
+    consolidate(location)
     location.settle()
 
 
@@ -217,14 +212,14 @@ def distrust(location: Location, plan: Plan) -> None:
     Raises:
         StoreError: If the storage fails.
     """
-    withdraw(location, plan)
+    withdraw(location)
     for level in levels_of(plan):
         location.remove_below(level.marks_prefix)
     location.settle()
 
 
 def advertise(location: Location, plan: Plan, levels: Sequence[Level], methods: Mapping[str, Resampling]) -> None:
-    """Tell readers of the levels: by the convention `multiscales`, in the consolidated metadata of the whole.
+    """Tell readers of the levels: by the attribute `multiscales`, in the consolidated metadata of the whole.
 
     Raises:
         StoreError: If the storage fails.
@@ -234,19 +229,13 @@ def advertise(location: Location, plan: Plan, levels: Sequence[Level], methods: 
     multiscales: dict[str, JSON] = {"layout": _layout(plan, levels)}
     if len(set(methods.values())) == 1:
         multiscales["resampling_method"] = _GDAL_NAMES[next(iter(methods.values()))]
-    replace_attributes(location, {"zarr_conventions": [*_conventions(plan), _CONVENTION], "multiscales": multiscales})
+    replace_attributes(location, {"multiscales": multiscales})
 
 
 def level_attributes(level: Level, methods: Mapping[str, Resampling]) -> dict[str, JSON]:
     """Return the attributes of a level's group."""
     facts: dict[str, JSON] = {"factor": level.factor, "methods": {name: methods[name] for name in methods}}
     return group_attributes(level.plan.grid, parse_crs(level.plan.grid.crs), facts)
-
-
-def _conventions(plan: Plan) -> list[JSON]:
-    conventions = group_attributes(plan.grid, parse_crs(plan.grid.crs), {})["zarr_conventions"]
-    assert isinstance(conventions, list)
-    return conventions
 
 
 def _layout(plan: Plan, levels: Sequence[Level]) -> list[JSON]:

@@ -19,7 +19,7 @@ import asyncio
 import errno
 import os
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import unquote, urlsplit
@@ -30,6 +30,7 @@ from zarr.storage import LocalStore
 
 from eezarr.documents import path_text
 from eezarr.errors import InvalidInput, StoreError
+from eezarr.store.bounds import Bounds
 from eezarr.store.disk import DiskStore
 from eezarr.store.environment import access_to
 from eezarr.store.failures import storage_errors
@@ -109,9 +110,15 @@ class Location:
         """Where plain objects are, which are there as soon as they are written."""
         return self.beside or self
 
+    bounds: Bounds = field(default_factory=Bounds)
+    """How large its objects can be."""
+
     def held_by(self, guard: Guard) -> Location:
         """Return this place for the run that holds it: each change asks first."""
-        store = DiskStore(self.store.root, guard=guard) if isinstance(self.store, DiskStore) else self.store
+        store = self.store
+        if isinstance(store, DiskStore):
+            store = DiskStore(store.root, guard=guard)
+            store.bounds = self.bounds
         return replace(self, store=store, guard=guard)
 
     @property
@@ -308,20 +315,23 @@ def locate(output: str | os.PathLike[str], *, read_only: bool = False) -> Locati
 
 def _local(path: Path, text: str, *, read_only: bool) -> Location:
     check_folder(path, text, read_only=read_only)
-    return Location(url=text, store=DiskStore(path.absolute(), read_only=read_only))
+    store = DiskStore(path.absolute(), read_only=read_only)
+    return Location(url=text, store=store, bounds=store.bounds)
 
 
 def _memory_location(text: str, *, read_only: bool) -> Location:
     from obstore.store import MemoryStore  # noqa: PLC0415 -- only URLs pay for obstore
-    from zarr.storage import ObjectStore  # noqa: PLC0415
 
-    store = ObjectStore(_memory.setdefault(text, MemoryStore()), read_only=read_only)
-    return Location(url=text, store=store, keeps_buffers=True)
+    from eezarr.store.remote import RemoteStore  # noqa: PLC0415
+
+    store = RemoteStore(_memory.setdefault(text, MemoryStore()), read_only=read_only)
+    return Location(url=text, store=store, keeps_buffers=True, bounds=store.bounds)
 
 
 def _remote(text: str, *, read_only: bool) -> Location:
     from obstore.store import from_url  # noqa: PLC0415 -- only URLs pay for obstore
-    from zarr.storage import ObjectStore  # noqa: PLC0415
+
+    from eezarr.store.remote import RemoteStore  # noqa: PLC0415
 
     access = access_to(urlsplit(text).scheme, os.environ)
     try:
@@ -329,7 +339,8 @@ def _remote(text: str, *, read_only: bool) -> Location:
             # The scheme says which of the stores' options these are.
             config = cast("S3Config", dict(access.config)) or None
             remote = from_url(text, config=config, client_options={"allow_http": access.allows_http})
-            return Location(url=text, store=ObjectStore(remote, read_only=read_only))
+            store = RemoteStore(remote, read_only=read_only)
+            return Location(url=text, store=store, bounds=store.bounds)
     except StoreError as error:
         raise StoreError(error.message, hint=access.hint) from error
 

@@ -1,10 +1,12 @@
 """What readers need to place, name and mask the pixels: CF, GeoTransform and the `proj:` and `spatial:` conventions.
 
 Every reader has its own source of truth, so each is written: xarray, rioxarray and odc-geo read the CF grid mapping
-and the coordinates; GDAL 3.12 too; GDAL 3.13 loses the CF grid mapping where metadata is consolidated and reads the
-conventions of the array instead (a group's are not enough); GDAL 3.6 reads only `_CRS`, in format 2.
+and the coordinates; GDAL too, but GDAL 3.13 loses the CF grid mapping where metadata is consolidated and looks at the
+attributes of the array instead (a group's are not enough).
 
-A convention is known by its uuid (GDAL) or by its name: exactly `proj:`, with the colon, for rioxarray 0.23.
+Rule: attributes are numbers, text, or lists of these, as NetCDF and GeoTIFF hold nothing else and plain readers copy
+them all. So the conventions' own attributes are written, and the list `zarr_conventions` that registers them is not: it
+holds objects. Nor is GDAL's `_CRS` in format 2, an object, which only GDAL before 3.10 needed.
 Source: https://github.com/zarr-conventions/spatial, https://github.com/zarr-conventions/geo-proj,
 https://cfconventions.org/cf-conventions/cf-conventions.html, https://gdal.org/en/stable/drivers/raster/zarr.html
 """
@@ -15,10 +17,11 @@ import base64
 import math
 import struct
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eezarr.store.attributes import JSON, plain_attributes
 from eezarr.store.layout import MASK_NAME, STACKED_NAME
 
 if TYPE_CHECKING:
@@ -38,31 +41,13 @@ __all__ = [
     "encoded_fill",
     "grid_mapping_attributes",
     "group_attributes",
+    "least_likely",
     "pixel_centres",
     "scaling_attributes",
     "step_images",
     "step_times",
     "stored_fill",
     "time_attributes",
-]
-
-JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
-
-_CONVENTIONS: list[JSON] = [
-    {
-        "uuid": "f17cb550-5864-4468-aeb7-f3180cfb622f",
-        "name": "proj:",
-        "schema_url": "https://raw.githubusercontent.com/zarr-conventions/geo-proj/refs/tags/v1/schema.json",
-        "spec_url": "https://github.com/zarr-conventions/geo-proj/blob/v1/README.md",
-        "description": "Coordinate reference system information for geospatial data",
-    },
-    {
-        "uuid": "689b58e2-cf7b-45e0-9fff-9cfc0883d6b4",
-        "name": "spatial:",
-        "schema_url": "https://raw.githubusercontent.com/zarr-conventions/spatial/refs/tags/v1/schema.json",
-        "spec_url": "https://github.com/zarr-conventions/spatial/blob/v1/README.md",
-        "description": "Spatial coordinate information",
-    },
 ]
 
 _CENTRES_AT_ONCE = 1 << 20
@@ -72,7 +57,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def group_attributes(grid: PixelGrid, crs: CRS, provenance: dict[str, JSON]) -> dict[str, JSON]:
     """Return the attributes of the group: conventions, place, and where the pixels come from."""
-    return {"Conventions": "CF-1.11", **_convention_attributes(grid, crs), "eezarr": provenance}
+    return plain_attributes({"Conventions": "CF-1.11", **_convention_attributes(grid, crs), "eezarr": provenance})
 
 
 def array_attributes(spec: ArraySpec, grid: PixelGrid, crs: CRS, zarr_format: int) -> dict[str, JSON]:
@@ -88,9 +73,7 @@ def array_attributes(spec: ArraySpec, grid: PixelGrid, crs: CRS, zarr_format: in
     }
     if spec.name == MASK_NAME:
         attributes |= {"long_name": "whether a pixel is valid", "flag_values": [0, 1], "flag_meanings": "masked valid"}
-    if zarr_format == 2:
-        attributes["_CRS"] = {"wkt": crs.to_wkt()}
-    elif spec.fill is not None:
+    if zarr_format != 2 and spec.fill is not None:
         attributes["_FillValue"] = encoded_fill(spec.fill, np.dtype(spec.dtype))
     return attributes
 
@@ -103,21 +86,34 @@ def scaling_attributes(plan: Plan, spec: ArraySpec) -> dict[str, JSON]:
     if all(band.scale is None for band in plan.bands):
         return {}
     if spec.name == STACKED_NAME:
-        return {"scale": [band.scale for band in plan.bands], "offset": [band.offset for band in plan.bands]}
+        return {
+            "scale": [1.0 if band.scale is None else band.scale for band in plan.bands],
+            "offset": [0.0 if band.offset is None else band.offset for band in plan.bands],
+        }
     own = next((band for band in plan.bands if band.name == spec.name and band.scale is not None), None)
-    return {} if own is None else {"scale": own.scale, "offset": own.offset}
+    return {} if own is None else {"scale": own.scale, "offset": 0.0 if own.offset is None else own.offset}
 
 
 def stored_fill(spec: ArraySpec, zarr_format: int) -> int | float | None:
-    """Return the array's `fill_value`: the declared fill; else NaN or 0, which format 3 needs, and None in format 2.
+    """Return the array's `fill_value`: the declared fill; else in format 3, which needs one, the least likely value.
 
-    In format 2 a `fill_value` is a nodata value to xarray, so an undeclared one must not be there.
+    GDAL takes a `fill_value` of format 3 for nodata, declared or not, and 0 is a common value. Where there is no mask
+    there is no valid pixel, so an undeclared mask is 0. In format 2 a `fill_value` is a nodata value to xarray, too, so
+    an undeclared one must not be there.
     """
     if spec.fill is not None:
         return spec.fill
     if zarr_format == 2:
         return None
-    return math.nan if np.dtype(spec.dtype).kind == "f" else 0
+    return 0 if spec.name == MASK_NAME else least_likely(np.dtype(spec.dtype))
+
+
+def least_likely(dtype: np.dtype[np.generic]) -> int | float:
+    """Return the value of a type that data least likely has: the unsigned maximum, the signed minimum, NaN."""
+    if dtype.kind == "f":
+        return math.nan
+    bits = 8 * dtype.itemsize
+    return (1 << bits) - 1 if dtype.kind == "u" else -(1 << (bits - 1))
 
 
 def grid_mapping_attributes(grid: PixelGrid, crs: CRS) -> dict[str, JSON]:
@@ -175,9 +171,7 @@ def step_images(steps: Sequence[Step]) -> npt.NDArray[np.generic]:
 
 def _convention_attributes(grid: PixelGrid, crs: CRS) -> dict[str, JSON]:
     attributes: dict[str, JSON] = {
-        "zarr_conventions": _CONVENTIONS,
         "proj:wkt2": crs.to_wkt(),
-        "spatial:dimensions": ["y", "x"],
         "spatial:transform_type": "affine",
         "spatial:transform": list(_coefficients(grid)),
         "spatial:shape": [grid.height, grid.width],

@@ -35,7 +35,7 @@ class Overview:
     pixels: Block
     """(band, height, width), in the bands' common type."""
     is_stored: npt.NDArray[np.bool_]
-    """(band, height, width): whether the pixel's tile is stored; where it is not, the pixel means nothing."""
+    """(band, height, width): whether the pixel's tile is stored; where it is not, the pixel is 0."""
     is_valid: npt.NDArray[np.bool_]
     """(band, height, width): whether the pixel is stored and not masked, as far as the store keeps masks or fills."""
     stride: int
@@ -71,6 +71,7 @@ def overview(
         is_valid = np.stack(
             [_differs(band, plan.masking.fills[position]) for band, position in zip(pixels, positions, strict=True)]
         )
+    pixels[~is_stored] = 0
     return Overview(pixels=pixels, is_stored=is_stored, is_valid=is_stored & is_valid, stride=stride)
 
 

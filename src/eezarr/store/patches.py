@@ -4,7 +4,10 @@ Measured, microseconds a sample of 4 x 64 x 64 uint16, random batches of 64 (zar
 pipeline on 3.13): so 20 and 21, or 17 and 18 where they are sharded; through Zarr 350 and 72, sharded 760 and 107; one
 .npy file each 67 and 47.
 
-Law: what a body says of its own length is compared with what it is and should be before it is decoded; a body that
+Rule: the index of a shard that was read is used for that very object: one that was written again meanwhile, by a late
+sample or a repair, has its index read anew.
+
+Rule: what a body says of its own length is compared with what it is and should be before it is decoded; a body that
 says another is damaged.
 """
 
@@ -17,7 +20,8 @@ import numpy as np
 from numcodecs import Blosc, Zstd
 
 from eezarr.errors import StoreError
-from eezarr.store.objects import Part, objects_of
+from eezarr.store.bounds import most_bytes
+from eezarr.store.objects import Changed, Part, objects_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +39,8 @@ __all__ = ["PatchReader"]
 
 _BLOSC_HEADER_BYTES = 16
 _CHECKSUM_BYTES = 4
+_TRIES = 100
+"""How often an object may be written again while samples of it are read."""
 _ENTRY_BYTES = 16
 """Offset and length of a chunk in a shard's index, 8 bytes each."""
 _ABSENT = 2**64 - 1
@@ -63,6 +69,8 @@ class PatchReader:
         self._fill = array.fill_value if array.fill_value is not None else 0
         self._per_shard = None if shard is None else shard[0]
         self._shards: dict[int, npt.NDArray[np.uint64]] = {}
+        self._versions: dict[int, str] = {}
+        self._most_bytes = most_bytes(array, is_chunk=True)
         self._decode = _decoder(array, name, location)
         self._objects = objects_of(location)
 
@@ -71,8 +79,18 @@ class PatchReader:
 
         Raises:
             OSError: If the storage fails, or an error of its client.
-            ValueError: If an object is damaged.
+            ValueError: If an object is damaged, or written again without end.
         """
+        for _ in range(_TRIES):
+            try:
+                return self._read(samples)
+            except Changed as changed:
+                stale = {shard for shard in self._shards if self._object(shard) == changed.key}
+                for shard in stale:
+                    del self._shards[shard], self._versions[shard]
+        raise ValueError("a shard is written again and again")
+
+    def _read(self, samples: npt.NDArray[np.int64]) -> tuple[Block, npt.NDArray[np.bool_]]:
         into = np.empty((len(samples), *self._shape), self._dtype)
         is_there = np.ones(len(samples), np.bool_)
         order, parts = self._parts(samples)
@@ -94,17 +112,32 @@ class PatchReader:
         if self._per_shard is None:
             return range(len(samples)), [self._part(sample) for sample in samples.tolist()]
         shards, inside = np.divmod(samples, self._per_shard)
-        self._load(set(shards.tolist()) - self._shards.keys())
-        entries = np.empty((len(samples), 2), np.uint64)
-        for shard in np.unique(shards).tolist():
-            entries[shards == shard] = self._shards[shard][inside[shards == shard]]
+        fresh = set(shards.tolist()) - self._shards.keys()
+        self._load(fresh)
+        entries = self._entries(shards, inside)
+        # A sample that was not there when the index was read may have come.
+        late = set(shards[entries[:, 0] == _ABSENT].tolist()) - fresh
+        if late:
+            self._load(late)
+            entries = self._entries(shards, inside)
         # As they lie in the objects: each is opened once, and what is near is read together.
         order = [place for place in np.lexsort((entries[:, 0], shards)).tolist() if entries[place, 0] != _ABSENT]
         parts = []
         for place in order:
             start, size = map(int, entries[place])
-            parts.append(Part(key=self._object(int(shards[place])), start=start, stop=start + size))
+            shard = int(shards[place])
+            if size > self._most_bytes:
+                raise ValueError(f"the index of {self._object(shard)} names a chunk of {size} bytes")
+            key, version = self._object(shard), self._versions[shard]
+            parts.append(Part(key=key, start=start, stop=start + size, version=version))
         return order, parts
+
+    def _entries(self, shards: npt.NDArray[np.int64], inside: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+        """Offset and length of each sample in its shard."""
+        entries = np.empty((len(shards), 2), np.uint64)
+        for shard in np.unique(shards).tolist():
+            entries[shards == shard] = self._shards[shard][inside[shards == shard]]
+        return entries
 
     def _load(self, shards: set[int]) -> None:
         """Keep the indices of shards: 16 bytes a sample."""
@@ -113,7 +146,8 @@ class PatchReader:
         assert self._per_shard is not None
         size = self._per_shard * _ENTRY_BYTES
         parts = [Part(key=self._object(shard), start=-size - _CHECKSUM_BYTES) for shard in sorted(shards)]
-        for shard, body in zip(sorted(shards), self._objects.bodies(parts), strict=True):
+        for shard, ending in zip(sorted(shards), self._objects.endings(parts), strict=True):
+            body, self._versions[shard] = ending or (None, "")
             if body is None:
                 self._shards[shard] = np.full((self._per_shard, 2), _ABSENT, np.uint64)
                 continue

@@ -159,7 +159,7 @@ class Pyramid:
     def _begin(self) -> None:
         """Tell readers of no levels while they change."""
         if self._record.state == "whole":
-            withdraw(self._location, self._base.plan)
+            withdraw(self._location)
             self._record = replace(self._record, state="building")
 
     def _climb(self, depth: int, index: int) -> None:
@@ -231,7 +231,7 @@ def _prepare(
     elif found == replace(record, state="whole"):
         return found
     else:
-        withdraw(location, plan)
+        withdraw(location)
         # What was made in another way would pass for a source, and be built upon, until its own turn comes.
         for level in levels if found.methods != wanted else ():
             location.remove_below(level.marks_prefix)

@@ -14,7 +14,7 @@ import numpy as np
 
 from eezarr.samples.steps import NO_TIME, milliseconds
 from eezarr.store.arrays import compressor_of
-from eezarr.store.metadata import time_attributes
+from eezarr.store.metadata import least_likely, time_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -211,8 +211,10 @@ def _create(
     axes: Sequence[str],
 ) -> PixelArray:
     is_old = group.metadata.zarr_format == 2
-    undeclared: dict[str, float | str | int] = {"float64": math.nan, "int64": 0, "uint8": 0, "str": ""}
-    fill: float | str | None = None if is_old and dtype != "str" else undeclared[dtype]
+    # A state that is not there says that its sample is missing.
+    fill: float | str | None = "" if dtype == "str" else None if is_old else 0
+    if fill == 0 and dtype != "uint8":
+        fill = least_likely(np.dtype(dtype))
     if "units" in attributes and dtype == "int64":
         fill = NO_TIME
         attributes = attributes if is_old else {**attributes, "_FillValue": NO_TIME}

@@ -16,6 +16,7 @@ import zarr
 from eezarr.documents import path_text
 from eezarr.errors import InvalidInput, StoreError
 from eezarr.grid import Shape2D
+from eezarr.store.attributes import told_by
 from eezarr.store.failures import storage_errors
 from eezarr.store.samplecolumns import NO_TIME, PROPERTIES, STATE_NAME
 from eezarr.store.samplegroup import PIXELS, open_sample_group
@@ -65,9 +66,8 @@ class SamplesStore:
 
     @property
     def facts(self) -> Mapping[str, JSON]:
-        """What the samples are and where they come from: the group's attribute `eezarr`."""
-        facts = self._group.attributes.get("eezarr")
-        return facts if isinstance(facts, dict) else {}
+        """What the samples are and where they come from: what the group's attribute `eezarr` says."""
+        return told_by(self._group.attributes.get("eezarr"))
 
     @cached_property
     def bands(self) -> tuple[str, ...]:
@@ -112,7 +112,7 @@ class SamplesStore:
     @cached_property
     def statistics(self) -> Mapping[str, BandSummary]:
         """What the valid pixels of the training split amount to, by band; empty where the job has not ended."""
-        return summaries_of(self._group.attributes.get("statistics"))
+        return summaries_of(told_by(self._group.attributes.get("statistics")))
 
     @cached_property
     def properties(self) -> tuple[str, ...]:

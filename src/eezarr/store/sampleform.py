@@ -18,6 +18,7 @@ import numpy as np
 from eezarr.errors import InvalidInput
 from eezarr.plan import MASK_DTYPE
 from eezarr.store.layout import MASK_NAME, STACKED_NAME, ArraySpec
+from eezarr.store.metadata import least_likely
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,10 +48,10 @@ class SampleForm:
 
     @property
     def fill(self) -> Fill:
-        """What stands where there are no pixels: the declared fill, else NaN or 0."""
+        """What stands where there are no pixels: the declared fill, else the type's least likely value."""
         if self.masking.mode != "none":
             return self.masking.fills[0]
-        return float("nan") if np.dtype(self.bands[0].dtype).kind == "f" else 0
+        return least_likely(np.dtype(self.bands[0].dtype))
 
 
 def form_of(plan: SamplePlan) -> SampleForm:
@@ -96,11 +97,22 @@ def blank_blocks(form: SampleForm, count: int, shape: Shape2D | None = None) -> 
     return tuple(
         np.full(
             (count, *spec.chunk[1:-2], size.height, size.width),
-            form.fill if spec.name == STACKED_NAME else 0,
+            form.fill
+            if spec.name == STACKED_NAME
+            else 0
+            if spec.name == MASK_NAME
+            else least_likely(np.dtype(spec.dtype)),
             np.dtype(spec.dtype),
         )
         for spec in sample_specs(form)
     )
+
+
+def _blank(form: SampleForm, spec: ArraySpec) -> Fill:
+    """What stands in an array where nothing is: pixels are fill, masks 0, labels the type's least likely value."""
+    if spec.name == STACKED_NAME:
+        return form.fill
+    return 0 if spec.name == MASK_NAME else least_likely(np.dtype(spec.dtype))
 
 
 def slot_parts(

@@ -16,10 +16,12 @@ from zarr.errors import BaseZarrError
 
 from eezarr.errors import ForeignStore, InvalidInput
 from eezarr.store.arrays import quiet
+from eezarr.store.attributes import told_by
 from eezarr.store.disk import DiskStore
 from eezarr.store.failures import storage_errors
 from eezarr.store.location import locate
 from eezarr.store.patches import PatchReader
+from eezarr.store.record import RECORD_KEY, SAMPLES
 from eezarr.store.samplerelabelling import RELABELLING, require_labelled
 
 if TYPE_CHECKING:
@@ -64,6 +66,8 @@ class SampleGroup:
         if name not in self.arrays:
             found = self.group.get(name)
             self.arrays[name] = found if isinstance(found, zarr.Array) else None
+            if isinstance(found, zarr.Array):
+                self.location.bounds.add(found)
         return self.arrays[name]
 
     def reader(self, name: str) -> PatchReader | None:
@@ -140,8 +144,7 @@ def open_sample_group(output: str | os.PathLike[str]) -> SampleGroup:
             f"{location.url} holds no samples that eezarr stored.",
             hint="Check the path; `eezarr samples JOB` makes such a store.",
         )
-    facts = group.attrs.asdict()["eezarr"]
-    require_labelled(location.url, is_relabelling=isinstance(facts, dict) and bool(facts.get(RELABELLING)))
+    require_labelled(location.url, is_relabelling=bool(_facts(group).get(RELABELLING)))
     return SampleGroup(location=location, group=group)
 
 
@@ -152,18 +155,28 @@ def holds_samples(output: str | os.PathLike[str]) -> bool:
         InvalidInput: If the output is no path or URL that can be stored in.
         StoreError: If it does not exist or the storage fails.
     """
-    group = _group(locate(output, read_only=True))
-    return group is not None and _is_of_samples(group)
+    location = locate(output, read_only=True)
+    group = _group(location)
+    # The record says it, too, where the group's document is damaged.
+    return _is_of_samples(group) if group is not None else _record_kind(location) == SAMPLES
 
 
 def _group(location: Location) -> zarr.Group | None:
     with storage_errors(location.url, "open the samples"), quiet():
         try:
             return zarr.open_group(location.store, mode="r")
-        except (FileNotFoundError, BaseZarrError):
+        except (FileNotFoundError, BaseZarrError, ValueError, KeyError, TypeError):
             return None
 
 
 def _is_of_samples(group: zarr.Group) -> bool:
-    facts = group.attrs.asdict().get("eezarr")
-    return isinstance(facts, dict) and facts.get("kind") == "samples"
+    return _facts(group).get("kind") == "samples"
+
+
+def _record_kind(location: Location) -> JSON:
+    body = location.get(RECORD_KEY)
+    return None if body is None else told_by(body.decode(errors="replace")).get("kind")
+
+
+def _facts(group: zarr.Group) -> dict[str, JSON]:
+    return told_by(cast("JSON", group.attrs.asdict().get("eezarr")))

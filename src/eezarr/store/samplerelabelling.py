@@ -14,6 +14,7 @@ import zarr
 
 from eezarr.errors import StoreError
 from eezarr.store.arrays import consolidate, quiet
+from eezarr.store.attributes import plain_attributes
 from eezarr.store.failures import storage_errors
 from eezarr.store.samplecolumns import LABEL_NAMES, coordinate_names, make_labels
 from eezarr.store.sampleform import sample_specs
@@ -57,7 +58,7 @@ def relabel(
         group = zarr.open_group(location.store, mode="r+", use_consolidated=False)
         told = group.attrs.asdict()
         told.pop("statistics", None)
-        group.attrs.put({**told, "eezarr": {**provenance, RELABELLING: True}})
+        group.attrs.put({**told, **plain_attributes({"eezarr": {**provenance, RELABELLING: True}})})
         consolidate(location)
         location.settle()
         for name in LABEL_NAMES:
@@ -65,7 +66,7 @@ def relabel(
         make_labels(group, plan)
         for spec in sample_specs(record.form):
             group[spec.name].attrs["coordinates"] = " ".join(coordinate_names(plan))
-        group.attrs["eezarr"] = provenance
+        group.attrs.update(plain_attributes({"eezarr": provenance}))
         consolidate(location)
     write_samples_record(location, record)
 

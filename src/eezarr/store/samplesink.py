@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 from itertools import chain
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import numpy as np
 
 from eezarr.errors import StoreError
 from eezarr.plan import record_dtype
 from eezarr.store.arrays import open_arrays, replace_attributes
+from eezarr.store.attributes import told_by
 from eezarr.store.clearing import image_text
 from eezarr.store.columns import is_consolidated, open_column, read_attributes
 from eezarr.store.failures import storage_errors
@@ -174,10 +175,9 @@ class SamplesSink:
         if self._marks.count != self._plan.wanted_count:
             return False
         attributes = read_attributes(self._location)
-        told = attributes.get("eezarr")
+        told = told_by(cast("JSON", attributes.get("eezarr")))
         is_told = (
-            isinstance(told, dict)
-            and told.get("complete") is True
+            told.get("complete") is True
             and told.get("fingerprint") == self._plan.fingerprint
             and "statistics" in attributes
         )

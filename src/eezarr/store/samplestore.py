@@ -15,6 +15,7 @@ import zarr
 
 from eezarr.errors import ForeignStore
 from eezarr.store.arrays import compressor_of, consolidate, quiet
+from eezarr.store.attributes import plain_attributes
 from eezarr.store.clearing import START_AGAIN, clear, clearable
 from eezarr.store.difference import differences, sample_facts
 from eezarr.store.failures import storage_errors
@@ -166,10 +167,10 @@ def _read(location: Location, *, overwrite: bool) -> SamplesRecord | None:
 
 
 def _make_group(location: Location, plan: SamplePlan, form: SampleForm, provenance: dict[str, JSON]) -> None:
-    attributes: dict[str, JSON] = {"Conventions": "CF-1.11", "eezarr": provenance}
+    attributes = plain_attributes({"Conventions": "CF-1.11", "eezarr": provenance})
     with storage_errors(location.url, "lay out the store"), tuned_zarr(), quiet():
         group = zarr.create_group(
-            location.store, attributes=attributes, zarr_format=form.layout.zarr_format, overwrite=False
+            location.store, attributes={**attributes}, zarr_format=form.layout.zarr_format, overwrite=False
         )
         make_columns(group, plan)
         for spec in sample_specs(form):

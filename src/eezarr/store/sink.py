@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from eezarr.errors import StoreError
 from eezarr.grid import Shape2D
 from eezarr.plan import record_dtype
 from eezarr.planes import unpack
 from eezarr.store.arrays import open_arrays, replace_attributes
+from eezarr.store.attributes import told_by
 from eezarr.store.chunks import chunk_writer, unread_array
 from eezarr.store.clearing import image_text
 from eezarr.store.columns import is_consolidated, read_attributes
 from eezarr.store.creation import find_store, make_store, node_names, provenance
 from eezarr.store.failures import storage_errors
+from eezarr.store.integrity import require_sound, restore
 from eezarr.store.layout import array_specs, check_ownership, targets
 from eezarr.store.lease import WriterLease, is_held
 from eezarr.store.levels import distrust, withdraw
@@ -24,6 +26,7 @@ from eezarr.store.noted import NotedSize
 from eezarr.store.planar import ScratchPool, blocks, cells, checksum, tile_checksum
 from eezarr.store.pyramid import Pyramid
 from eezarr.store.record import read_origin, read_record
+from eezarr.store.soundness import job_layouts
 from eezarr.store.stages import Stage
 from eezarr.store.stored import StoredJob
 
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from eezarr.plan.model import ZarrFormat
     from eezarr.protocols import Buffer, Pixels
     from eezarr.store.arrays import PixelArray
+    from eezarr.store.attributes import JSON
     from eezarr.store.halving import Resampling
     from eezarr.store.layout import ArraySpec, Target
     from eezarr.store.location import Location
@@ -147,7 +151,8 @@ class ZarrSink:
             origin: The service that is asked, as `earthengine.origin` names it.
             now: The time, with its zone.
             overwrite: Whether to delete a Zarr group that is there; nothing else is ever deleted.
-            repair: Whether `unmark_altered` will be called.
+            repair: Whether to write damaged documents and coordinates again, else they are an error, and whether
+                `unmark_altered` will be called.
             steal: Whether to take the store over from a live run.
             overviews: As for `finish`.
 
@@ -162,6 +167,8 @@ class ZarrSink:
         found, _ = find_store(plan, location, origin=origin, overwrite=overwrite)
         if found is not None and not repair and found.fingerprint == plan.fingerprint and not found.is_growing:
             marks = Marks.load(found, location)
+            if marks.count == plan.wanted_count:
+                require_sound(location, job_layouts(location, found))
             if _is_done(plan, location, marks, overviews) and not is_held(location):
                 arrays = open_arrays(location, specs)
                 return cls(location=location, record=found, specs=specs, arrays=arrays, marks=marks)
@@ -170,9 +177,12 @@ class ZarrSink:
             location = location.held_by(lease)
             with location.committing("open the store"):
                 record = make_store(plan, specs, location, image=image, origin=origin, overwrite=overwrite, now=now)
+                if found is not None and found.is_ready and not overwrite:
+                    mend = restore if repair else require_sound
+                    mend(location, job_layouts(location, record))
                 marks = Marks.load(record, location)
                 if marks.count < plan.wanted_count:
-                    withdraw(location, plan)
+                    withdraw(location)
             arrays = open_arrays(location, specs)
         except BaseException:
             lease.release()
@@ -238,7 +248,7 @@ class ZarrSink:
         """
         self._has_changed = True
         with self._location.committing("overviews begun"):
-            withdraw(self._location, self.plan)
+            withdraw(self._location)
             self._pyramid = self._open_pyramid(methods)
 
     def write(self, tile: Tile, pixels: Pixels) -> None:
@@ -368,8 +378,8 @@ def _is_done(plan: Plan, location: Location, marks: Marks, overviews: Mapping[st
     """Whether every tile is stored, and whatever comes after the last is there, too."""
     if marks.count != plan.wanted_count:
         return False
-    told = read_attributes(location).get("eezarr")
-    is_told = isinstance(told, dict) and told.get("complete") is True and told.get("fingerprint") == plan.fingerprint
+    told = told_by(cast("JSON", read_attributes(location).get("eezarr")))
+    is_told = told.get("complete") is True and told.get("fingerprint") == plan.fingerprint
     return is_told and is_consolidated(location) and Pyramid.is_whole(location, plan, overviews)
 
 

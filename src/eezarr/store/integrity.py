@@ -1,0 +1,228 @@
+"""The documents and coordinates of a group, compared with what they should be, and written again.
+
+What they should be is laid out anew, in memory, by the functions that lay out the store. Pixels are not looked at:
+their marks hold checksums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import zarr
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.errors import BaseZarrError
+from zarr.storage import MemoryStore
+
+from eezarr.errors import StoreError
+from eezarr.store.arrays import consolidate, quiet
+from eezarr.store.attributes import told_by
+from eezarr.store.failures import storage_errors
+from eezarr.store.location import Location
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+
+    from zarr.abc.store import Store
+
+    from eezarr.store.arrays import PixelArray
+    from eezarr.store.attributes import JSON
+
+__all__ = ["DamagedNode", "GroupLayout", "require_sound", "restore"]
+
+_DOCUMENT_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    BaseZarrError,
+    FileNotFoundError,
+    IsADirectoryError,
+    LookupError,
+    NotADirectoryError,
+    RecursionError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What Zarr raises where a document is absent or says what it should not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DamagedNode:
+    """A group or array whose documents or coordinates are not what they should be."""
+
+    layout: GroupLayout
+    """The group that it belongs to."""
+    name: str
+    """In that group; empty for the group itself."""
+    reason: str
+    """What is wrong with it."""
+
+    def __str__(self) -> str:
+        path = "/".join(part for part in (self.layout.path, self.name) if part)
+        return f"{path or 'the group'}: {self.reason}"
+
+
+class GroupLayout:
+    """A group as it should be.
+
+    Args:
+        make: Lays it out at a location that holds nothing, below `path`.
+        zarr_format: Of its documents.
+        pixels: Names of the arrays whose values are not laid out.
+        path: The group's path in the store.
+    """
+
+    def __init__(
+        self, make: Callable[[Location], None], *, zarr_format: int, pixels: Collection[str], path: str = ""
+    ) -> None:
+        self.path = path
+        self._pixels = frozenset(pixels)
+        self._format = zarr_format
+        self._expected = MemoryStore()
+        make(Location(url="memory", store=self._expected))
+
+    def damaged(self, location: Location) -> Iterator[DamagedNode]:
+        """Yield what is not as it should be in a store.
+
+        Raises:
+            StoreError: If the storage fails.
+        """
+        with quiet():
+            expected = zarr.open_group(self._expected, path=self.path, mode="r", use_consolidated=False)
+            with storage_errors(location.url, "read the documents"):
+                reasons = {"": self._group_reason(expected, location.store)}
+                for name, array in expected.arrays():
+                    reasons[name] = self._array_reason(name, array, location.store)
+                if location.store.supports_consolidated_metadata and not any(reasons.values()):
+                    reasons[""] = self._consolidated_reason(expected, location.store)
+        for name, reason in reasons.items():
+            if reason:
+                yield DamagedNode(layout=self, name=name, reason=reason)
+
+    def write(self, location: Location, name: str) -> None:
+        """Write a node's documents again, and what is laid out of its values.
+
+        Raises:
+            StoreError: If the storage fails.
+        """
+        prefix = "/".join(part for part in (self.path, name) if part)
+        with storage_errors(location.url, f"write {name or 'the group'} again"):
+            sync(self._write(location.store, f"{prefix}/" if prefix else "", is_group=not name))
+
+    async def _write(self, store: Store, prefix: str, *, is_group: bool) -> None:
+        async for key in self._expected.list_prefix(prefix):
+            if is_group and "/" in key.removeprefix(prefix):
+                continue
+            body = await self._expected.get(key, default_buffer_prototype())
+            assert body is not None, key
+            await store.set(key, body)
+
+    def _group_reason(self, expected: zarr.Group, store: Store) -> str:
+        try:
+            found = zarr.open_group(
+                store,
+                path=self.path,
+                mode="r",
+                use_consolidated=False,
+                zarr_format=self._format,  # type: ignore[arg-type]
+            ).attrs.asdict()
+        except _DOCUMENT_ERRORS:
+            return "its document is missing or cannot be read"
+        stated = expected.attrs.asdict()
+        own, known = (told_by(cast("JSON", facts.get("eezarr"))) for facts in (stated, found))
+        if own.get("fingerprint") != known.get("fingerprint"):
+            return "the attribute eezarr was altered"
+        del stated["eezarr"]
+        return next((f"the attribute {name} was altered" for name in stated if found.get(name) != stated[name]), "")
+
+    def _array_reason(self, name: str, expected: PixelArray, store: Store) -> str:
+        try:
+            path = f"{self.path}/{name}" if self.path else name
+            found = zarr.open_array(store, path=path, mode="r", zarr_format=expected.metadata.zarr_format)
+        except _DOCUMENT_ERRORS:
+            return "its document is missing or cannot be read"
+        reason = _difference(expected, found, is_pixels=name in self._pixels)
+        if reason or name in self._pixels:
+            return reason
+        try:
+            values = np.asarray(expected[...]), np.asarray(found[...])
+            is_same = bool(np.array_equal(*values, equal_nan=found.dtype.kind == "f"))
+        except _DOCUMENT_ERRORS:
+            is_same = False
+        return "" if is_same else "its values are missing or were altered"
+
+    def _consolidated_reason(self, expected: zarr.Group, store: Store) -> str:
+        try:
+            group = zarr.open_group(store, path=self.path, mode="r", use_consolidated=True)
+            for name, array in expected.arrays():
+                found = group[name]
+                if not isinstance(found, zarr.Array) or _difference(array, found, is_pixels=name in self._pixels):
+                    return f"the consolidated metadata says something else of {name}"
+        except _DOCUMENT_ERRORS:
+            return "the consolidated metadata is missing or cannot be read"
+        return ""
+
+
+def require_sound(location: Location, layouts: Iterable[GroupLayout]) -> None:
+    """Refuse a store whose documents or coordinates are damaged.
+
+    Raises:
+        StoreError: If they are, or the storage fails.
+    """
+    damaged = [str(node) for layout in layouts for node in layout.damaged(location)]
+    if damaged:
+        more = f"; and {len(damaged) - 3} more" if len(damaged) > 3 else ""
+        raise StoreError(
+            f"{location.url} is damaged: {'; '.join(damaged[:3])}{more}.",
+            hint="Run its job with --repair: documents and coordinates are written again, and damaged tiles fetched.",
+        )
+
+
+def restore(location: Location, layouts: Sequence[GroupLayout]) -> list[DamagedNode]:
+    """Write again what is damaged of documents and coordinates; return what that was.
+
+    Raises:
+        StoreError: If the storage fails.
+    """
+    damaged = [node for layout in layouts for node in layout.damaged(location)]
+    for node in damaged:
+        node.layout.write(location, node.name)
+    if damaged:
+        for layout in reversed(layouts):
+            consolidate(location, layout.path)
+        location.settle()
+    return damaged
+
+
+def _difference(expected: PixelArray, found: PixelArray, *, is_pixels: bool) -> str:
+    """What differs in an array's document, in words; empty where nothing does.
+
+    A time axis that grew has the chunks of when it was made.
+    """
+    facts: tuple[tuple[str, Callable[[PixelArray], object]], ...] = (
+        ("its shape is {}, not {}", lambda array: _by(array.shape)),
+        ("its type is {}, not {}", lambda array: array.dtype),
+        ("its chunks are {}, not {}", lambda array: _by(array.chunks)),
+        ("its shards are {}, not {}", lambda array: _by(array.shards or ())),
+        ("its codecs were altered", _codecs),
+        ("its fill value is {}, not {}", lambda array: repr(array.fill_value)),
+        ("its dimension names were altered", lambda array: getattr(array.metadata, "dimension_names", None)),
+    )
+    for words, fact in facts:
+        if "chunks" in words and not is_pixels:
+            continue
+        if fact(expected) != fact(found):
+            return words.format(fact(found), fact(expected))
+    stated, known = expected.attrs.asdict(), found.attrs.asdict()
+    return next((f"the attribute {name} was altered" for name in stated if known.get(name) != stated[name]), "")
+
+
+def _codecs(array: PixelArray) -> list[str]:
+    serializer = [array.serializer] if array.metadata.zarr_format == 3 else []
+    return [*map(repr, array.filters), *map(repr, serializer), *map(repr, array.compressors), str(array.order)]
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "none"
