@@ -6,15 +6,19 @@ import asyncio
 import gc
 import logging
 import traceback
+from unittest.mock import Mock
 
 import pytest
 from aiohttp import web
+from aiohttp.http_writer import StreamWriter
 
 from eezarr.earthengine.auth import TokenSource
+from eezarr.earthengine.failures import translated
 from eezarr.earthengine.payload import JsonBody
 from eezarr.earthengine.secret import Secret
 from eezarr.earthengine.session import Timeouts
 from eezarr.engine.buffers import OwnMemory
+from eezarr.errors import Unreachable
 
 TOKEN = "ya29-made-up-0123456789"
 BODY = JsonBody.of({"a": 1})
@@ -121,6 +125,14 @@ async def test_a_connection_that_ends_while_the_request_is_written(connect):
         transport = connect(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", credentials=Static())
         with pytest.raises(Exception) as caught:  # noqa: PT011 - whatever it is
             await transport.call_json("POST", "/v1/x", body=JsonBody((b'{"a":"' + b"x" * 5_000_000 + b'"}',)))
+    assert TOKEN not in shown(caught.value)
+
+
+async def test_the_frames_of_aiohttps_writer_are_forgotten():
+    writer = StreamWriter(Mock(transport=None), asyncio.get_running_loop())
+    with pytest.raises(Unreachable) as caught, translated("host", silence_s=1.0):
+        await writer.write(f"Authorization: Bearer {TOKEN}".encode())
+    assert isinstance(caught.value.__cause__, ConnectionError)
     assert TOKEN not in shown(caught.value)
 
 
