@@ -322,7 +322,7 @@ def _decoded(own: Location, number: int, body: bytes) -> _Claim:
         )
         since_s = datetime.fromisoformat(facts["since"]).timestamp()
         run, kind = str(facts["run"]), str(facts["kind"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, RecursionError, TypeError, ValueError):
         nobody = Process(pid=0, started="", machine="", host="")
         return _Claim(number=number, run="", kind="", process=nobody, since_s=0.0, seen_s=0.0, is_released=True)
     seen_s, is_released = since_s, False
@@ -331,7 +331,7 @@ def _decoded(own: Location, number: int, body: bytes) -> _Claim:
         if life is not None:
             beat = json.loads(life)
             seen_s, is_released = datetime.fromisoformat(beat["seen"]).timestamp(), beat["released"] is True
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, RecursionError, TypeError, ValueError):
         pass
     return _Claim(
         number=number,
@@ -347,7 +347,7 @@ def _decoded(own: Location, number: int, body: bytes) -> _Claim:
 def _run_of(body: bytes) -> str | None:
     try:
         return str(json.loads(body)["run"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, RecursionError, TypeError, ValueError):
         return None
 
 

@@ -144,7 +144,7 @@ def read_origin(location: Location) -> str | None:
     """
     body = location.get(RECORD_KEY)
     try:
-        facts = None if body is None else json.loads(body)
+        facts = None if body is None else parse_json(body)
     except ValueError:
         return None
     origin = facts.get("origin") if isinstance(facts, dict) else None
