@@ -374,3 +374,9 @@ def test_cubes_that_cannot_be(changes, says):
 def test_times_of_other_zones_are_utc():
     start = datetime(2020, 1, 1, 1, tzinfo=timezone(timedelta(hours=5))).isoformat()
     assert times(group_images([image("a", start)], "day")) == ["2019-12-31T00:00:00Z"]
+
+
+def test_images_without_times_keep_the_order_of_the_listing_where_all_become_one():
+    listed = [image("b", None), image("a", "2020-01-01T00:00:00Z"), image("c", None)]
+    assert names(group_images(listed, "all")) == [["b", "a", "c"]]
+    assert names(group_images([image("b"), image("a")], "all")) == [["a", "b"]]
