@@ -56,7 +56,7 @@ def test_what_is_every_tiles_refusal_ends_the_job_at_the_first(tmp_path, forge, 
         assert len(emulator.stats().recent) <= 3 + 1  # those that were out when it came, and one in its place
 
 
-def test_a_permission_that_is_lost_on_the_way_is_told_once_by_each_request_that_is_out(tmp_path, forge, service):
+def test_a_permission_that_is_lost_on_the_way_ends_the_job_after_a_few_tiles(tmp_path, forge, service):
     write_job(tmp_path, side=SIDE, tile=TILE, fetch="max_concurrency = 3")
     with service.serve(QUICK | {"latency": {"base_s": 0.05}}) as emulator:
         variables = {"EEZARR_API_URL": emulator.url}
@@ -67,7 +67,8 @@ def test_a_permission_that_is_lost_on_the_way_is_told_once_by_each_request_that_
 
         ended = forge.run(tmp_path, "fetch", "job.toml", "--quiet", variables=variables, on_event=on_event)
         assert ended.code == 3, ended.err
-        assert 1 <= emulator.stats().count("getPixels", 403) <= 3
+        # Three tiles in a row, those that are in flight beside them, and one pixel of a tile that came before.
+        assert 1 <= emulator.stats().count("getPixels", 403) <= 3 + 2 + 1
         stored = len(ended.stored_s())
         assert open_store(tmp_path / "out.zarr").stored_count >= stored >= 1
         refused = forge.run(tmp_path, "fetch", "job.toml", "--quiet", variables=variables)
