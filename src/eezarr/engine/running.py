@@ -143,6 +143,8 @@ class _Run:
     successes: int
     postponed: deque[_Late] = field(default_factory=deque)
     """Tiles that failed, and may be asked for once more."""
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a tile that came before is asked for again."""
     in_a_row: int = 0
     """Tiles that failed for good since the last one that succeeded."""
 
@@ -183,8 +185,9 @@ class _Run:
         if is_account or not (self.successes or is_one_of_few):
             raise error
         is_time_to_look = self.in_a_row % DENIED_IN_A_ROW == 0 and not isinstance(error, TooHeavy)
-        if is_time_to_look and self.reader.has_come:
-            await self._require_example()
+        async with self.looking:  # others that are rejected meanwhile wait for what is found
+            if is_time_to_look and self.reader.has_come:
+                await self._require_example()
         self._fail(tile, error)
 
     async def _require_example(self) -> None:
