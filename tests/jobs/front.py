@@ -18,6 +18,11 @@ class Front:
         self.documents = []
         """Of the pixel requests, in order."""
 
+    @property
+    def tiles(self):
+        """The requests for more than one pixel, which is what types are learnt from."""
+        return [document for document in self.documents if not is_one_pixel(document)]
+
     async def answer(self, request):
         body = await request.read()
         if request.path.endswith("Pixels"):
@@ -58,3 +63,8 @@ def corner(document):
     """Where a request's first pixel is, in CRS units."""
     affine = document["grid"]["affineTransform"]
     return affine["translateX"], affine["translateY"]
+
+
+def is_one_pixel(document):
+    """Whether a request is for a single pixel."""
+    return set(document["grid"]["dimensions"].values()) == {1}

@@ -12,7 +12,7 @@ from aiohttp import web
 
 import eezarr as package
 from eezarr.events import ServiceBack, ServiceLost, TileFailed, TileStored
-from jobs.front import Front, corner, refusal
+from jobs.front import Front, corner, is_one_pixel, refusal
 from known import SCENE, SCENE_NAME, environment
 
 PLACE = {"crs": "EPSG:32610", "transform": (10, 0, 520000, 0, -10, 4180000), "height": 256, "width": 256}
@@ -85,7 +85,7 @@ async def test_what_passes_is_asked_again(front, truth, emulator, tmp_path, faul
     async with package.Client(project="p", credentials=key, options=options) as client:
         report = await client.fetch(IMAGE, GRID, str(tmp_path / "out.zarr"), store=STORE)
     assert report.is_complete
-    assert len(front.documents) == 16 + 1
+    assert len(front.tiles) == 16 + 1
     require_exact(tmp_path / "out.zarr", truth)
 
 
@@ -108,7 +108,7 @@ async def test_one_tile_that_is_refused_after_others_came_is_that_tiles(front, t
     front.documents.clear()
     with pytest.raises(package.Incomplete):  # the first tile of this run; an earlier one had others
         await fetch(front, tmp_path / "out.zarr")
-    assert len(front.documents) == 1
+    assert len(front.tiles) == 1
     front.rule = lambda _: None
     assert (await fetch(front, tmp_path / "out.zarr")).is_complete
     require_exact(tmp_path / "out.zarr", truth)
@@ -159,6 +159,8 @@ async def test_pixels_are_not_quoted_in_a_message(front, tmp_path, status):
 
 async def test_missing_tiles_are_grouped_by_what_they_failed_with(front, tmp_path):
     def rule(document):
+        if is_one_pixel(document):
+            return None
         index = round((corner(document)[0] - 520000) / 640) + 4 * round((4180000 - corner(document)[1]) / 640)
         if index in range(4, 12):
             return refusal(400, f"No pixel at {index} (request: 0a1b2c3d-0000-4000-8000-00000000{index:04})")
@@ -236,7 +238,7 @@ async def test_the_size_that_works_is_kept_for_the_next_run(front, truth, tmp_pa
 
 
 async def test_an_expression_that_is_too_costly_at_any_size_ends_the_job_after_a_few_tiles(front, tmp_path):
-    front.rule = lambda _: refusal(400, "Computation timed out.")
+    front.rule = lambda document: None if is_one_pixel(document) else refusal(400, "Computation timed out.")
     with pytest.raises(package.TooHeavy, match="Even 32 x 32 pixels of 1 band are too much for one request") as ended:
         await fetch(front, tmp_path / "out.zarr", max_concurrency=4)
     assert ended.value.exit_code == 4
