@@ -6,7 +6,8 @@ CPU), or not even that, if the order says `is_spawned`.
 
 What is changed is patience alone, which no job file and no option can set: the time-outs of a connection
 (60 s of silence) and the waits between attempts (1 to 60 s). `die_at` ends the process by SIGKILL right before its
-n-th write to the store takes effect: the moment between a temporary file and its rename. `compute_s` is how long a
+n-th write to the store takes effect: the moment between a temporary file and its rename; `stop_at` stops it there by
+SIGSTOP. `compute_s` is how long a
 request may take before its first byte, where 10 s are too short.
 """
 
@@ -54,13 +55,13 @@ def import_all():
     gc.freeze()  # for good: no child looks through it
 
 
-def die_at(write):
-    """Count what a local store makes visible; at this one, counted from 0, die instead."""
+def die_at(write, number=signal.SIGKILL):
+    """Count what a local store makes visible; before this one, counted from 0, die, or be stopped."""
     replace, count = os.replace, [0]
 
     def counting(source, target, **options):
         if count[0] == write:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
         count[0] += 1
         replace(source, target, **options)
 
@@ -93,6 +94,8 @@ def become(order):
         drop_privileges()
     if order.get("die_at") is not None:
         die_at(order["die_at"])
+    if order.get("stop_at") is not None:
+        die_at(order["stop_at"], signal.SIGSTOP)
     if order.get("compute_s"):
         hurry(compute_s=order["compute_s"])
     random.seed(order["seed"])

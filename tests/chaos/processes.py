@@ -124,7 +124,7 @@ class Forge:
             on_start: Called with the running command.
             seed: Of its jitter.
             variables: More of its environment.
-            order: `die_at`, `limits`, `is_humble`, `is_spawned`, `compute_s`: see `hurried`.
+            order: `die_at`, `stop_at`, `limits`, `is_humble`, `is_spawned`, `compute_s`: see `hurried`.
         """
         is_telling = arguments[0] == "fetch"
         listening = os.open(self._pipe, os.O_RDONLY | os.O_NONBLOCK)

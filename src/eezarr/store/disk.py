@@ -117,6 +117,9 @@ class DiskStore(LocalStore):
                 os.close(descriptor)
             self._check()
             os.replace(partial, path)  # noqa: PTH105
+        except FileNotFoundError:
+            self._check()  # who took the folder over has deleted the temporary file
+            raise
         except (OSError, StoreError):
             Path(partial).unlink(missing_ok=True)
             raise
