@@ -42,6 +42,7 @@ def test_all_that_the_tests_read_is_in_it(unpacked):
 
 
 @pytest.mark.once
+@pytest.mark.timeout(900)
 def test_the_tests_run_from_it(unpacked):
     # Those that read what lies beside the package: pages, benchmarks and configs.
     chosen = ["tests/test_scale_page.py", "tests/config/test_jobs.py"]

@@ -347,6 +347,7 @@ def count(path: str) -> int:
 
 
 @pytest.mark.once
+@pytest.mark.timeout(1_200)  # all of torch is looked at, without a cache
 def test_a_users_file_passes_a_strict_type_check(tmp_path):
     pytest.importorskip("mypy")
     (tmp_path / "train.py").write_text(USERS_FILE, encoding="utf-8")
