@@ -135,7 +135,7 @@ def _provenance(plan: SamplePlan, image: str, now: datetime) -> dict[str, JSON]:
             "by": facts.by,
             "fractions": dict(facts.fractions) or None,
             "block_size": facts.block_m,
-            "buffer": facts.buffer_m,
+            **({} if facts.buffer_m is None else {"buffer": facts.buffer_m}),
             "counts": {name: int(count) for name, count in plan.splits.counts.items()},
         }
     return {
