@@ -205,7 +205,7 @@ def open_store(output: str | os.PathLike[str]) -> StoredJob:
     location = locate(output, read_only=True)
     record = _ready_record(location)
     arrays = open_arrays(location, array_specs(record.plan))
-    return StoredJob(location=location, record=record, marks=Marks.load(record.plan, location), arrays=arrays)
+    return StoredJob(location=location, record=record, marks=Marks.load(record, location), arrays=arrays)
 
 
 def _ready_record(location: Location) -> JobRecord:
