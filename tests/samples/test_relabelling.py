@@ -51,7 +51,7 @@ def require_same(group, truth):
     timeless = {"created", "completed"}
     own, others = (dict(each.attrs) for each in (group, truth))
     for facts in (own, others):
-        facts["eezarr"] = {name: fact for name, fact in facts["eezarr"].items() if name not in timeless}
+        facts["eezarr"] = {name: fact for name, fact in json.loads(facts["eezarr"]).items() if name not in timeless}
     assert own == others
 
 

@@ -25,6 +25,7 @@ import json
 import secrets
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -167,7 +168,8 @@ class WriterLease:
             )
             if own.create(claim.key, _encoded(claim)) and max(_numbers(own), default=0) == claim.number:
                 _held.add(run)
-                _forget_before(own, claim.number)
+                with suppress(StoreError):  # they count for nothing; the next writer deletes them
+                    _forget_before(own, claim.number)
                 return cls(location, claim, clock, nodes)
         raise StoreError(
             f"{location.url} is being opened by several runs at the same time.", hint="Run the command again."
