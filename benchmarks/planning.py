@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.service import Service
+    from eezarr.config import Job
 
 __all__ = ["measure"]
 
@@ -114,16 +115,35 @@ def _mark_all_but(missing: int, folder: Path, service: Service) -> int:
     from eezarr.store import ZarrSink  # noqa: PLC0415
     from eezarr.store.location import locate  # noqa: PLC0415
     from eezarr.store.marks import Marks  # noqa: PLC0415
+    from eezarr.store.record import read_record  # noqa: PLC0415
 
     job = eezarr.Job.load(folder / "job.toml").replaced(output=str(folder / "out.zarr"), api_url=service.url)
     resolved = asyncio.run(eezarr.resolve_job(job))
     plan = resolved.plan
-    ZarrSink.create(plan, job.output, image_info=resolved.subject.describe(), now=datetime.now(UTC), overwrite=True)
-    marks = Marks(plan, locate(job.output))
+    sink = ZarrSink.create(
+        plan,
+        job.output,
+        image_info=resolved.subject.describe(),
+        origin=asyncio.run(_origin(job)),
+        now=datetime.now(UTC),
+        overwrite=True,
+    )
+    sink.close()
+    location = locate(job.output)
+    record = read_record(location)
+    assert record is not None
+    marks = Marks(record, location)
     for index in range(plan.tile_count - missing):
         marks.mark(index, 0)
     marks.flush()
     return plan.tile_count - missing
+
+
+async def _origin(job: Job) -> str:
+    import eezarr  # noqa: PLC0415 - only here
+
+    async with eezarr.Client(project=job.project, options=job.fetch) as client:
+        return await client.learn_origin()
 
 
 def _starts(scale: Scale) -> list[Finding]:

@@ -176,6 +176,8 @@ def test_a_displaced_run_changes_nothing_any_more(bench, output):
         first.renew,
         first.unmark_altered,
         lambda: first.begin_overviews(None),
+        lambda: first._location.remove_below("B1"),
+        lambda: first._location.remove("zarr.json"),
         *([] if "://" in output else [lambda: first.write(plan.tile(2), bench.cut(image, plan.tile(2)))]),
     ):
         with pytest.raises(StoreError, match="taken over"):

@@ -190,7 +190,7 @@ class Client(Service):
         clock = asyncio.get_running_loop().time
         start_s, tally = clock(), Tally()
         methods = await overview_methods(self, subject, plan, overviews)
-        await self._learn_origin()
+        await self.learn_origin()
         opening = partial(
             ZarrSink.create,
             plan,
@@ -317,7 +317,7 @@ class Client(Service):
         if notice := overlap_notice(plan.overlaps):
             warnings.warn(EezarrWarning(notice), stacklevel=2)
         limits = limits_of(subject.limits, self.options.limits)
-        await self._learn_origin()
+        await self.learn_origin()
         fetcher = SampleFetcher(link=self._open(), options=self.options, limits=limits, tell=self._tell)
         return await fetcher.fetch(subject, plan, output, overwrite=overwrite, repair=repair, steal=steal)
 

@@ -130,14 +130,18 @@ class Connection:
         """The service that is asked, as stores name it; of an emulator it shows in the first response only."""
         return self._open().service.transport.origin
 
-    async def _learn_origin(self) -> None:
-        """Have the service respond once, where only that tells its origin; one that has no such page is no emulator."""
+    async def learn_origin(self) -> str:
+        """Return the service that is asked, as stores name it.
+
+        Where only a response tells it, the service is asked for its description once; one that has none is no emulator.
+        """
         if not self._open().service.transport.is_origin_known:
             with suppress(EezarrError):
                 await self._ask(
                     "the service's own description",
                     lambda service: service.transport.call_json("GET", "/$discovery/rest", query={"version": "v1"}),
                 )
+        return self.origin
 
     def _open(self) -> Link:
         if self._link is None:

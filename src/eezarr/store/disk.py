@@ -206,13 +206,13 @@ class DiskStore(LocalStore):
 
     async def delete(self, key: str) -> None:
         """Delete an object; durable after the next `settle`."""
-        self._check()
+        await asyncio.to_thread(self._check)  # which may read by the loop that this runs in
         await super().delete(key)
         self._note(key)
 
     async def delete_dir(self, prefix: str) -> None:
         """Delete all objects below a prefix; durable after the next `settle`."""
-        self._check()
+        await asyncio.to_thread(self._check)
         await super().delete_dir(prefix)
         self._note(prefix)
 

@@ -207,13 +207,15 @@ class Location:
 
     def remove(self, key: str) -> None:
         """Delete an object, if it is there."""
-        self._check_soon()
+        if self.guard is not None:
+            self.guard.check()
         with storage_errors(self.url, f"delete {key}"):
             sync(self.store.delete(key))
 
     def remove_below(self, prefix: str) -> None:
         """Delete all objects below a prefix (which does not end with a slash)."""
-        self._check_soon()
+        if self.guard is not None:
+            self.guard.check()
         with storage_errors(self.url, f"delete {prefix}"):
             sync(self.store.delete_dir(prefix))
 
