@@ -145,6 +145,13 @@ class SamplesSink:
             sink = cls._opened(plan, location, record, most_open, lease)
             if not sink.is_done():
                 sink.flush()
+        except StoreError:
+            # What looks like damage may be another run's work, which has taken the store meanwhile.
+            try:
+                lease.check()
+            finally:
+                lease.release()
+            raise
         except BaseException:
             lease.release()
             raise

@@ -167,9 +167,10 @@ class ZarrSink:
         found, _ = find_store(plan, location, origin=origin, overwrite=overwrite)
         if found is not None and not repair and found.fingerprint == plan.fingerprint and not found.is_growing:
             marks = Marks.load(found, location)
-            if marks.count == plan.wanted_count:
+            is_free = not is_held(location)
+            if is_free and marks.count == plan.wanted_count:
                 require_sound(location, job_layouts(location, found))
-            if _is_done(plan, location, marks, overviews) and not is_held(location):
+            if is_free and _is_done(plan, location, marks, overviews):
                 arrays = open_arrays(location, specs)
                 return cls(location=location, record=found, specs=specs, arrays=arrays, marks=marks)
         lease = WriterLease.take(location, nodes=node_names(specs), steal=steal)
@@ -184,6 +185,13 @@ class ZarrSink:
                 if marks.count < plan.wanted_count:
                     withdraw(location)
             arrays = open_arrays(location, specs)
+        except StoreError:
+            # What looks like damage may be another run's work, which has taken the store meanwhile.
+            try:
+                lease.check()
+            finally:
+                lease.release()
+            raise
         except BaseException:
             lease.release()
             raise
