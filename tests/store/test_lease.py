@@ -360,3 +360,26 @@ def test_pixels_of_another_origin_are_refused(bench, output):
     bench.store_all(bench.plan(), output)
     with pytest.raises(StoreError, match=r"origin: https://earthengine.googleapis.com -> emulator zero"):
         bench.sink(bench.plan(), output, origin="emulator zero")
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_run_killed_while_it_tells_its_end_is_finished_by_the_same_command(bench, output, zarr_format, monkeypatch):
+    plan = bench.plan(zarr_format=zarr_format)
+    image = bench.pixels(plan)
+    sink = bench.sink(plan, output)
+    for index in list(sink.missing()):
+        sink.write(plan.tile(index), bench.cut(image, plan.tile(index)))
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("eezarr.store.arrays.consolidate", dies)
+        with pytest.raises(KeyboardInterrupt):
+            sink.finish(bench.now)
+    again = bench.sink(plan, output, repair=False)
+    assert again.finish(bench.now)
+    again.close()
+    before = contents(output)
+    bench.sink(plan, output, repair=False).close()
+    assert contents(output) == before

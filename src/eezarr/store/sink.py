@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Self, cast
 
@@ -9,7 +10,7 @@ from eezarr.errors import StoreError
 from eezarr.grid import Shape2D
 from eezarr.plan import record_dtype
 from eezarr.planes import unpack
-from eezarr.store.arrays import open_arrays, replace_attributes
+from eezarr.store.arrays import consolidate, open_arrays, replace_attributes
 from eezarr.store.attributes import told_by
 from eezarr.store.chunks import chunk_writer, unread_array
 from eezarr.store.clearing import image_text
@@ -167,10 +168,9 @@ class ZarrSink:
         found, _ = find_store(plan, location, origin=origin, overwrite=overwrite)
         if found is not None and not repair and found.fingerprint == plan.fingerprint and not found.is_growing:
             marks = Marks.load(found, location)
-            is_free = not is_held(location)
-            if is_free and marks.count == plan.wanted_count:
+            if not is_held(location) and _is_done(plan, location, marks, overviews):
+                # Before the end is told, what is lacking may be what a killed run was about to write.
                 require_sound(location, job_layouts(location, found))
-            if is_free and _is_done(plan, location, marks, overviews):
                 arrays = open_arrays(location, specs)
                 return cls(location=location, record=found, specs=specs, arrays=arrays, marks=marks)
         lease = WriterLease.take(location, nodes=node_names(specs), steal=steal)
@@ -179,6 +179,10 @@ class ZarrSink:
             with location.committing("open the store"):
                 record = make_store(plan, specs, location, image=image, origin=origin, overwrite=overwrite, now=now)
                 if found is not None and found.is_ready and not overwrite:
+                    with suppress(StoreError):  # what that cannot read is damaged, and told below
+                        # A run that was killed between a document and its gathering leaves no damage.
+                        if not is_consolidated(location):
+                            consolidate(location)
                     mend = restore if repair else require_sound
                     mend(location, job_layouts(location, record))
                 marks = Marks.load(record, location)
