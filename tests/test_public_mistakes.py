@@ -1,13 +1,17 @@
 """Every mistake in a call of the public surface is an `EezarrError`, told before anything is sent."""
 
+import asyncio
 import contextlib
+import copy
 import inspect
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from affine import Affine
 
 import eezarr
-from eezarr.errors import EezarrError
+from eezarr.errors import EezarrError, InvalidCall, InvalidInput
 
 NAN = float("nan")
 WRONG = [None, 5, -1, NAN, "", "nonsense", [], {}, object(), b"x", ("a", "b")]
@@ -131,3 +135,202 @@ def test_what_is_right_is_taken(tmp_path, monkeypatch):
         call, right = CALLS[name]
         arguments = dict(right)
         call(*[arguments.pop(key) for key in _positional(call) if key in arguments], **arguments)
+
+
+IMAGE = eezarr.Image.asset("A/B")
+CONSTANT = '{"result":"0","values":{"0":{"constantValue":1}}}'
+DRIVE = eezarr.Drive(prefix="a")
+FILES = eezarr.FileExport(destination=DRIVE)
+SHAPE = eezarr.Shape2D(4, 4)
+RECORDS = {
+    "AssetExport": {"name": "projects/p/assets/a", "overwrite": False, "pyramiding": "MEAN"},
+    "CloudStorage": {"bucket": "abc", "prefix": "p"},
+    "Drive": {"prefix": "p", "folder": "f"},
+    "ExportRequest": {
+        "expression": CONSTANT,
+        "target": FILES,
+        "grid": GRID,
+        "description": "a",
+        "max_pixels": 100,
+        "priority": 1,
+        "workload_tag": "a",
+        "request_id": "a",
+    },
+    "FileExport": {"destination": DRIVE, "options": eezarr.GeoTiffOptions()},
+    "GeoTiffOptions": {"cloud_optimized": True, "tile_size": 4, "file_shape": SHAPE, "skip_empty": True, "no_data": 0},
+    "PartialGrid": {"crs": "EPSG:4326", "transform": (1, 0, 0, 0, -1, 0), "height": 4, "width": 4},
+    "Patches": {"size": SHAPE, "crs": "utm", "resolution": 10, "nearest": 1, "shuffle": False, "seed": 0},
+    "PixelRequest": {
+        "file_format": "NPY",
+        "bands": ("a",),
+        "grid": GRID,
+        "visualization": eezarr.Visualization(),
+        "workload_tag": "a",
+    },
+    "Shape2D": {"height": 4, "width": 4},
+    "SiteColumns": {"id": "i", "label": "l", "split": "s", "date": "d"},
+    "SplitFacts": {"by": "hash", "fractions": (("a", 1.0),), "block_m": 1.0, "buffer_m": 1.0},
+    "TfRecordOptions": {"patch": SHAPE, "margin": SHAPE, "compress": True, "max_bytes": 4, "max_masked_ratio": 0.5},
+    "Visualization": {"ranges": ((0, 1),), "palette": (), "gamma": 1.0, "opacity": 1.0},
+}
+"""Records that people write, and a right value of each field."""
+
+
+@pytest.mark.parametrize(("name", "field"), [(name, field) for name, right in RECORDS.items() for field in right])
+def test_a_record_with_a_wrong_value_is_one_of_our_errors_before_it_is_written(name, field):
+    kind, right = getattr(eezarr, name), RECORDS[name]
+    kind(**right)
+    with pytest.raises(InvalidInput):
+        kind(**(right | {field: object()}))
+    for wrong in [*WRONG, True, np.float64("nan")]:
+        with contextlib.suppress(EezarrError):
+            made = kind(**(right | {field: wrong}))
+            if hasattr(made, "to_request"):
+                made.to_request()
+
+
+@pytest.mark.parametrize("name", list(RECORDS))
+def test_a_misspelt_field_is_told_with_the_nearest(name):
+    kind, right = getattr(eezarr, name), RECORDS[name]
+    field = next(iter(right))
+    with pytest.raises(InvalidCall, match=f"{name} takes no '{field}z'; did you mean '{field}'"):
+        kind(**right, **{f"{field}z": 1})
+
+
+def test_numbers_of_numpy_are_taken():
+    assert eezarr.Shape2D(np.int64(4), np.uint8(5)) == eezarr.Shape2D(4, 5)
+    export = eezarr.ExportRequest(expression=CONSTANT, target=FILES, priority=np.int64(3))
+    assert type(export.body()["priority"]) is int
+    assert type(eezarr.Patches(size=SHAPE, resolution=np.float32(10)).resolution) is float
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: eezarr.Patches(sise=4), "Patches takes no 'sise'; did you mean 'size'"),
+        (lambda: eezarr.Patches(4), "Patches takes none of its arguments by position, and was given 1.*size="),
+        (lambda: eezarr.Visualization(pallete=("red",)), "did you mean 'palette'"),
+        (lambda: eezarr.fetch("job.toml", progres=print), "fetch takes no 'progres'.*observe"),
+        (lambda: eezarr.fetch("job.toml", "anonymous"), "fetch takes at most 1 .*and was given 2.*credentials="),
+        (eezarr.fetch, "missing a required argument: 'job'"),
+        (lambda: eezarr.Image.asset("x", band=["B4"]), "Image.asset takes no 'band'; did you mean 'bands'"),
+        (lambda: eezarr.Image.collection("x", stat="2017"), "did you mean 'start'"),
+        (lambda: eezarr.PixelGrid.from_region(BOX, csr="EPSG:4326"), "did you mean 'crs'"),
+        (lambda: eezarr.Client(projet="p"), "Client takes no 'projet'; did you mean 'project'"),
+        (lambda: eezarr.Client().fetch(IMAGE, GRID, "o.zarr", overwite=True), "did you mean 'overwrite'"),
+        (lambda: eezarr.Client().pixels(IMAGE), "missing a required argument: 'grid'"),
+        (lambda: replace(eezarr.Drive(prefix="a"), foldr="b"), "did you mean 'folder'"),
+        (lambda: eezarr.open_store("a.zarr", "r"), "takes at most 1"),
+    ],
+)
+def test_a_call_that_does_not_fit_is_ours_and_pythons_error(call, says):
+    with pytest.raises(InvalidCall, match=says) as told:
+        call()
+    assert isinstance(told.value, TypeError)
+    assert told.value.exit_code == 2
+
+
+def test_a_type_error_from_inside_is_not_taken_for_a_wrong_call():
+    class Transform:
+        def __iter__(self):
+            return iter(len(5))
+
+    with pytest.raises(TypeError, match="has no len") as told:
+        eezarr.PixelGrid.of(32610, Transform(), (4, 4))
+    assert not isinstance(told.value, EezarrError)
+
+
+def test_what_help_and_copies_need_stays():
+    parameters = inspect.signature(eezarr.Client.fetch).parameters
+    assert list(parameters)[:4] == ["self", "image", "grid", "output"]
+    assert inspect.signature(eezarr.Patches).parameters["crs"].default == "utm"
+    assert eezarr.Client.pixels.__doc__.startswith("Return an image's pixels")
+    record = eezarr.Patches(size=SHAPE, resolution=10)
+    assert copy.deepcopy(record) == record == replace(record)
+
+
+REQUEST = eezarr.PixelRequest(grid=GRID, expression=CONSTANT, bands=("B",))
+METHODS = {
+    "cancel_operation": {"operation": "x"},
+    "compute_pixels": {"request": REQUEST},
+    "compute_value": {"expression": CONSTANT},
+    "create_thumbnail": {"request": REQUEST},
+    "delete_operation": {"operation": "x"},
+    "describe_bands": {"image": eezarr.Image.expression(CONSTANT)},
+    "export_image": {"request": eezarr.ExportRequest(expression=CONSTANT, target=FILES, grid=GRID)},
+    "fetch": {"image": IMAGE, "grid": GRID, "output": "o.zarr", "store": None, "mask": None, "overwrite": False},
+    "fetch_samples": {
+        "image": IMAGE,
+        "sites": None,
+        "output": "s.zarr",
+        "patches": eezarr.Patches(size=SHAPE, resolution=10),
+        "label_image": None,
+        "store": None,
+        "mask": None,
+        "steal": False,
+    },
+    "get_asset": {"asset": "A/B", "refresh": True},
+    "get_operation": {"operation": "x"},
+    "get_pixels": {"asset": "A/B", "request": eezarr.PixelRequest(grid=GRID)},
+    "get_thumbnail": {"name": "projects/p/thumbnails/t"},
+    "list_assets": {"parent": "A/B", "filter": None, "view": "FULL", "page_size": 3},
+    "list_images": {
+        "collection": "A/B",
+        "start": None,
+        "end": None,
+        "region": None,
+        "filter": None,
+        "view": "FULL",
+        "page_size": 3,
+        "method": "listAssets",
+    },
+    "list_operations": {"page_size": 4},
+    "pixels": {"image": IMAGE, "grid": GRID, "mask": None, "refresh": False},
+    "probe_bands": {"image": IMAGE, "grid": GRID},
+    "stream": {"image": IMAGE, "grid": GRID, "tile": (2, 2), "mask": None},
+    "wait_operation": {"operation": "x"},
+}
+"""The client's methods, and right arguments of each."""
+
+
+@pytest.mark.parametrize(("method", "field"), [(method, field) for method, right in METHODS.items() for field in right])
+def test_a_wrong_argument_of_a_clients_method_is_told_before_a_request(method, field, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sites.csv").write_text("lon,lat\n-122.2,37.4\n", encoding="utf-8")
+    right = dict(METHODS[method])
+    if "sites" in right:
+        right["sites"] = eezarr.read_sites("sites.csv")
+
+    async def call(client, value):
+        called = getattr(client, method)(**(right | {field: value}))
+        if inspect.isasyncgen(called):
+            async for _ in called:
+                pass
+        else:
+            await called
+
+    async def main():
+        options = eezarr.FetchOptions(attempts=1, deadline_s=1)
+        nowhere = "http://127.0.0.1:9"
+        async with eezarr.Client(project="p", credentials="anonymous", api_url=nowhere, options=options) as client:
+            with pytest.raises(InvalidInput):
+                await call(client, object())
+            for wrong in [*WRONG, True]:
+                with contextlib.suppress(EezarrError):  # some of them are right, and go out
+                    await call(client, wrong)
+
+    asyncio.run(main())
+
+
+def test_a_store_may_be_named_by_a_path(tmp_path):
+    async def main():
+        async with eezarr.Client(
+            project="p",
+            credentials="anonymous",
+            api_url="http://127.0.0.1:9",
+            options=eezarr.FetchOptions(attempts=1, deadline_s=1),
+        ) as client:
+            await client.fetch(IMAGE, GRID, tmp_path / "o.zarr")
+
+    with pytest.raises(eezarr.Unreachable):
+        asyncio.run(main())

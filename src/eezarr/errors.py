@@ -4,6 +4,7 @@ The first axis is whether asking again can help; the second is the exit code of 
 
     EezarrError                     abstract: message + hint, exit code
     ├── InvalidInput            2   the job, the arguments or the grid are wrong; nothing was sent
+    │   └── InvalidCall         2   a call does not fit its function's signature; a TypeError, too
     ├── AccessDenied            3   credentials, project or permission
     ├── ServiceRefusal          4   a permanent answer: no such asset or band, bad expression
     ├── StoreError              5   the store cannot be used
@@ -33,6 +34,7 @@ __all__ = [
     "EezarrError",
     "ForeignStore",
     "Incomplete",
+    "InvalidCall",
     "InvalidInput",
     "NetworkBlocked",
     "Outage",
@@ -80,6 +82,13 @@ class InvalidInput(EezarrError):
     """The job, an argument or the grid is wrong; no request was sent for it."""
 
     exit_code = 2
+
+
+class InvalidCall(InvalidInput, TypeError):
+    """A call does not fit the signature: a name that no parameter has, one that is missing, or too many by position.
+
+    It is a `TypeError` as well, as Python's own is.
+    """
 
 
 DenialScope: TypeAlias = Literal["account", "project", "request"]

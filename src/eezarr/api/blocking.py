@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from eezarr.api.jobs import load_job, resolve_job, run_job
 from eezarr.api.loops import run_to_end
+from eezarr.calls import checked_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["fetch", "plan_job"]
 
 
+@checked_arguments
 def fetch(
     job: Job | Mapping[str, object] | Path | str,
     *,
@@ -50,6 +52,7 @@ def fetch(
     )
 
 
+@checked_arguments
 def plan_job(
     job: Job | Mapping[str, object] | Path | str, *, credentials: Credentials | Path | str | None = None
 ) -> JobPlan:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eezarr.api.connection import Connection
+from eezarr.calls import checked_methods
 from eezarr.earthengine.catalogue import JsonObject
 from eezarr.earthengine.listing import ImageQuery, list_page
 from eezarr.earthengine.names import asset_name
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Catalogue"]
 
 
+@checked_methods
 class Catalogue(Connection):
     """The REST methods that describe assets; see `Connection` for the arguments."""
 

@@ -18,7 +18,8 @@ from eezarr.api.samplefetching import SampleFetcher
 from eezarr.api.sampling import resolve_sites
 from eezarr.api.series import describe_cube
 from eezarr.api.service import Service
-from eezarr.config import SampleStoreOptions, StoreOptions, output_name
+from eezarr.calls import checked_methods
+from eezarr.config import FetchOptions, SampleStoreOptions, StoreOptions, output_name
 from eezarr.earthengine import Image
 from eezarr.earthengine.series import ImageCollection
 from eezarr.engine import ThreadedKeeper, held
@@ -31,6 +32,7 @@ from eezarr.threads import exhaustion
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
+    from os import PathLike
 
     import numpy as np
     import numpy.typing as npt
@@ -54,6 +56,7 @@ WRITERS = 2
 than two writers gained nothing, and each costs a tile's memory."""
 
 
+@checked_methods
 class Client(Service):
     """Access to Earth Engine for one project: every request of whatever kind passes one gate.
 
@@ -125,7 +128,7 @@ class Client(Service):
         self,
         image: SubjectLike,
         grid: PixelGrid,
-        output: str,
+        output: str | PathLike[str],
         *,
         store: StoreOptions | None = None,
         mask: MaskOptions | None = None,
@@ -246,7 +249,7 @@ class Client(Service):
         self,
         image: SubjectLike,
         sites: SiteTable,
-        output: str,
+        output: str | PathLike[str],
         *,
         patches: Patches,
         label_image: ImageLike | None = None,
@@ -394,7 +397,9 @@ class Client(Service):
     async def _transient_plan(
         self, image: SubjectLike, grid: PixelGrid, tile: tuple[int, int] | None, mask: MaskOptions | None
     ) -> tuple[Subject, Plan]:
-        fetch = self.options if tile is None else self.options.model_copy(update={"tile": tile})
+        fetch = self.options
+        if tile is not None:
+            fetch = FetchOptions(**{**fetch.model_dump(exclude_unset=True), "tile": tile})
         store = StoreOptions(chunk=1 if tile else 256)
         subject, bands = await self._described(image, grid, mask, store=store)
         # Whatever the mode says of one mask for all: in memory each band has its own.

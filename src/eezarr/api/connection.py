@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from eezarr.api.descriptions import Descriptions
+from eezarr.calls import checked_methods
 from eezarr.config import FetchOptions
 from eezarr.earthengine import EarthEngine
 from eezarr.engine import Asker
@@ -40,6 +41,7 @@ class Link:
     """Makes them pass the gate, and makes them again."""
 
 
+@checked_methods
 class Connection:
     """Access to Earth Engine for one project: every request of whatever kind passes one gate.
 

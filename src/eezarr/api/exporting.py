@@ -8,6 +8,7 @@ from uuid import uuid4
 from eezarr.api.client import Client
 from eezarr.api.loops import run_to_end
 from eezarr.api.resolving import resolve_pixels
+from eezarr.calls import checked_arguments
 from eezarr.config import ExportJob
 from eezarr.earthengine.exportfiles import GeoTiffOptions, TfRecordOptions
 from eezarr.earthengine.exporting import AssetExport, CloudStorage, Drive, ExportRequest, FileExport
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["export", "resolve_export", "run_export"]
 
 
+@checked_arguments
 def export(
     job: ExportJob | Mapping[str, object] | Path | str,
     *,
@@ -43,6 +45,7 @@ def export(
     return run_to_end(work)
 
 
+@checked_arguments
 async def run_export(
     job: ExportJob,
     *,

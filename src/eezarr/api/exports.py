@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from eezarr.api.connection import Connection
+from eezarr.calls import checked_methods
 from eezarr.earthengine import operations
 from eezarr.earthengine.exporting import start_export
 from eezarr.errors import AccessDenied, Retryable, ServiceRefusal, Throttled, Unreachable
@@ -45,6 +46,7 @@ _POLL_SLACK_S = 20.0
 """For the gate's own pauses and the way there and back."""
 
 
+@checked_methods
 class Exports(Connection):
     """The REST methods of batch exports; see `Connection` for the arguments."""
 

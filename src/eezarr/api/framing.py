@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eezarr.calls import checked_arguments
 from eezarr.earthengine import Image
 from eezarr.errors import InvalidInput
 from eezarr.grid import Bounds, PixelGrid, canonical_crs
@@ -22,6 +23,7 @@ __all__ = ["frame_corner", "frame_image", "frame_region", "lon_lat_box"]
 _LON_LAT = "EPSG:4326"
 
 
+@checked_arguments
 def frame_corner(corner: tuple[float, float], *, crs: CrsLike, scale: float, size: tuple[int, int]) -> PixelGrid:
     """Return the grid of so many pixels down and right from a corner, as the guide's computation has it.
 
@@ -42,6 +44,7 @@ def frame_corner(corner: tuple[float, float], *, crs: CrsLike, scale: float, siz
     return PixelGrid.of(crs, (step, 0.0, left, 0.0, -step, top), size)
 
 
+@checked_arguments
 def frame_region(
     region: Region, *, crs: CrsLike = _LON_LAT, size: int | None = None, scale: float | None = None
 ) -> PixelGrid:
@@ -67,6 +70,7 @@ def frame_region(
     return _divided(code, box, int(size))
 
 
+@checked_arguments
 async def frame_image(
     service: Service,
     image: ImageLike,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from eezarr.api.client import Client
 from eezarr.api.resolving import resolve
+from eezarr.calls import checked_arguments
 from eezarr.config import Job
 from eezarr.threads import exhaustion
 
@@ -64,6 +65,7 @@ def load_job(job: Job | Mapping[str, object] | Path | str) -> Job:
     return Job.of(job)
 
 
+@checked_arguments
 async def resolve_job(job: Job, *, credentials: Credentials | Path | str | None = None) -> JobPlan:
     """Return what a job would ask for.
 
@@ -83,6 +85,7 @@ async def resolve_job(job: Job, *, credentials: Credentials | Path | str | None 
     return JobPlan(job=job, subject=resolved.subject, plan=plan, estimate=estimate)
 
 
+@checked_arguments
 async def run_job(
     job: Job,
     *,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eezarr.calls import checked_record
 from eezarr.errors import InvalidInput
 from eezarr.grid import Shape2D, crs_text, is_utm
 from eezarr.grid.crs import pixel_size
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Patches", "PlacedSites", "patches_of", "place_sites", "sites_of"]
 
 
+@checked_record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patches:
     """Which patch is cut for each site, of which images, and in which order samples are stored."""

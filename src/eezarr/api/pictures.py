@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from eezarr.api.describing import describe, typed_bands
+from eezarr.calls import checked_arguments
 from eezarr.earthengine import Image
 from eezarr.earthengine.pixelrequest import PixelRequest
 from eezarr.earthengine.visualization import PICTURE_BANDS, Visualization, picture_expression
@@ -43,6 +44,7 @@ _MAX_JPEG_SIDE = 65_500
 """Source: https://github.com/libjpeg-turbo/libjpeg-turbo/blob/main/src/jmorecfg.h (`JPEG_MAX_DIMENSION`)"""
 
 
+@checked_arguments
 async def write_thumbnail(
     client: Client, image: ImageLike, grid: PixelGrid, path: Path, *, visualization: Visualization | None = None
 ) -> None:
@@ -79,6 +81,7 @@ async def write_thumbnail(
         raise StoreError(f"{path} cannot be written: {error.strerror}.", hint="Give a file that can.") from error
 
 
+@checked_arguments
 async def write_geotiff(client: Client, image: ImageLike, grid: PixelGrid, path: Path) -> None:
     """Write an image's values to a GeoTIFF of any size, tile by tile; it appears under its name when it is whole.
 

@@ -14,6 +14,7 @@ from eezarr.api.jobs import Estimate, estimate_of
 from eezarr.api.loops import run_to_end
 from eezarr.api.samplefetching import working_size
 from eezarr.api.sampling import resolve_samples
+from eezarr.calls import checked_arguments
 from eezarr.config import SamplesJob
 from eezarr.engine.splitting import parts_of
 from eezarr.plan import accounted_bytes
@@ -52,6 +53,7 @@ def load_samples_job(job: SamplesJob | Mapping[str, object] | Path | str) -> Sam
     return SamplesJob.of(job)
 
 
+@checked_arguments
 def fetch_samples(
     job: SamplesJob | Mapping[str, object] | Path | str,
     *,
@@ -83,6 +85,7 @@ def fetch_samples(
     )
 
 
+@checked_arguments
 async def run_samples_job(
     job: SamplesJob,
     *,
@@ -112,6 +115,7 @@ async def run_samples_job(
             )
 
 
+@checked_arguments
 def plan_samples_job(
     job: SamplesJob | Mapping[str, object] | Path | str, *, credentials: Credentials | Path | str | None = None
 ) -> SamplesJobPlan:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from eezarr.api.catalogue import Catalogue
 from eezarr.api.exports import Exports
+from eezarr.calls import checked_methods
 from eezarr.earthengine.pixelrequest import PixelRequest
 from eezarr.earthengine.thumbnails import create_thumbnail, get_thumbnail
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Service"]
 
 
+@checked_methods
 class Service(Catalogue, Exports):
     """Earth Engine's REST methods for one project; see `Connection` for the arguments."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from eezarr.calls import checked_record
 from eezarr.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["GeoTiffOptions", "TfRecordOptions"]
 
 
+@checked_record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeoTiffOptions:
     """GeoTIFF files.
@@ -62,6 +64,7 @@ class GeoTiffOptions:
         return {"fileFormat": "GEO_TIFF", "geoTiffOptions": options}
 
 
+@checked_record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TfRecordOptions:
     """TFRecord files of patches.

@@ -12,9 +12,10 @@ import json
 import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from uuid import uuid4
 
+from eezarr.calls import checked_record
 from eezarr.earthengine.auth import DRIVE_HINT, DRIVE_SCOPE
 from eezarr.earthengine.exportfiles import GeoTiffOptions, TfRecordOptions
 from eezarr.earthengine.expression import parse_expression
@@ -52,6 +53,7 @@ _MAX_DESCRIPTION = 100
 _SCOPES_LACK = re.compile(r"insufficient authentication scopes|ACCESS_TOKEN_SCOPE_INSUFFICIENT")
 
 
+@checked_record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudStorage:
     """A place in Google Cloud Storage.
@@ -74,6 +76,7 @@ class CloudStorage:
         return {"cloudStorageDestination": {"bucket": self.bucket, "filenamePrefix": self.prefix}}
 
 
+@checked_record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drive:
     """A folder in the Google Drive of whoever exports; a service account has a Drive of its own.
@@ -92,6 +95,7 @@ class Drive:
         return {"driveDestination": folder | {"filenamePrefix": self.prefix}}
 
 
+@checked_record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileExport:
     """Files, in a place."""
@@ -106,6 +110,7 @@ class FileExport:
         return {"fileExportOptions": self.destination.to_request() | self.options.to_request()}
 
 
+@checked_record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetExport:
     """An Earth Engine asset.
@@ -129,6 +134,10 @@ class AssetExport:
                 f"{self.name[:100]!r} cannot be written.", hint="Name it `projects/my-project/assets/…`."
             )
         asset_name(self.name)
+        known = get_args(PyramidingPolicy)
+        for policy in (self.pyramiding, *dict(self.pyramiding_overrides).values()):
+            if policy not in known:
+                raise InvalidInput(f"{str(policy)[:40]!r} is no pyramiding policy.", hint=f"Use {', '.join(known)}.")
         object.__setattr__(self, "pyramiding_overrides", MappingProxyType(dict(self.pyramiding_overrides)))
 
     def to_request(self) -> dict[str, object]:
@@ -142,6 +151,7 @@ class AssetExport:
         return {"assetExportOptions": options}
 
 
+@checked_record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportRequest:
     """One intent to export an image.

@@ -16,6 +16,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
+from eezarr.calls import checked_call
 from eezarr.documents import parse_json
 from eezarr.earthengine.names import asset_id, asset_name
 from eezarr.earthengine.nodes import (
@@ -81,6 +82,7 @@ def build(root: Node) -> Expression:
     return _canonical(values, "root")
 
 
+@checked_call
 def parse_expression(source: object, *, kind: str | None = "Image") -> Expression:
     """Return the canonical text of an expression in any form that people have.
 

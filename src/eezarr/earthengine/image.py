@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
+from eezarr.calls import checked_calls
 from eezarr.earthengine.expression import Expression, Serializable, load_expression, parse_expression, select
 from eezarr.earthengine.listing import ImageQuery
 from eezarr.earthengine.names import asset_name
@@ -27,6 +28,7 @@ __all__ = ["Image", "ImageLike", "PixelMethod"]
 PixelMethod: TypeAlias = Literal["getPixels", "computePixels"]
 
 
+@checked_calls
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """What is read; made by `Image.asset` or `Image.expression`.

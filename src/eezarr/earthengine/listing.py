@@ -15,7 +15,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from urllib.parse import quote
 
 from eezarr.earthengine.catalogue import parse_asset
@@ -82,7 +82,7 @@ class ImageQuery:
     """Whether `listAssets`, too, is asked for images that start before the end, as `ee`'s `filterDate` chooses them."""
 
     def __post_init__(self) -> None:
-        start, end = self.start and _moment(self.start), self.end and _moment(self.end)
+        start, end = _moment(self.start), _moment(self.end)
         if start and end and start >= end:
             raise InvalidInput(f"The period from {self.start} to {self.end} is empty.", hint="Give start before end.")
         if self.region is not None:
@@ -95,7 +95,7 @@ class ImageQuery:
         afterwards which of the listed images meet it.
         """
         terms = [] if not self.filter else [self.filter if method == "listImages" else _qualified(self.filter)]
-        start, end = self.start and _moment(self.start), self.end and _moment(self.end)
+        start, end = _moment(self.start), _moment(self.end)
         asked = self._long_region(view)
         outline = None if asked is None else asked.outline()
         shape = None if self.region is None else json.dumps(outline or place_geojson(self.region))
@@ -142,9 +142,14 @@ async def list_page(
     """Return one page; one attempt.
 
     Raises:
-        InvalidInput: If the parent can be none.
+        InvalidInput: If the parent can be none, or the method, the view or the page's size are none.
         EezarrError: `BadBody` if the answer is no page; else as the transport says.
     """
+    for word, words in ((method, get_args(ListMethod)), (view, get_args(AssetView))):
+        if word not in words:
+            raise InvalidInput(f"There is no {str(word)[:40]!r} among {', '.join(words)}.", hint="Choose one of them.")
+    if page_size is not None and page_size < 1:
+        raise InvalidInput(f"A page of {page_size} assets cannot be.", hint="Give a page_size of one or more.")
     query = dict(parameters)
     query |= {"view": view} if view != "FULL" else {}
     query |= {"pageSize": str(page_size or MAX_PAGE[view])}
@@ -191,9 +196,9 @@ def read_moment(moment: object) -> datetime:
         raise InvalidInput(f"{moment} is in no year from 1 to 9999 in UTC.", hint="Give another time.") from error
 
 
-def _moment(moment: Moment) -> str:
-    """Return the time as the official client writes it."""
-    return read_moment(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _moment(moment: Moment | None) -> str | None:
+    """Return the time as the official client writes it; None if there is none."""
+    return None if moment is None else read_moment(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _qualified(text: str) -> str:

@@ -207,6 +207,8 @@ async def list_operations(service: EarthEngine, *, page_size: int = 500, token: 
     Raises:
         EezarrError: `BadBody` if the answer is no page; else as the transport says.
     """
+    if page_size < 1:
+        raise InvalidInput(f"A page of {page_size} operations cannot be.", hint="Give a page_size of one or more.")
     query = {"pageSize": str(page_size)} | ({"pageToken": token} if token else {})
     answer = await service.transport.call_json("GET", f"/v1/{service.parent}/operations", query=query)
     listed, following = answer.get("operations", []), answer.get("nextPageToken", "")

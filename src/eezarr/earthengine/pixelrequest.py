@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
+from eezarr.calls import checked_record
 from eezarr.earthengine.expression import parse_expression
 from eezarr.errors import InvalidInput
 from eezarr.grid import PixelGrid
@@ -44,6 +45,7 @@ _ANY = _PICTURES | {"NPY", "GEO_TIFF"}
 _AFFINE = ("scaleX", "shearX", "translateX", "shearY", "scaleY", "translateY")
 
 
+@checked_record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartialGrid:
     """A pixel grid of which parts are left to the asset's own.
@@ -89,6 +91,7 @@ class PartialGrid:
         return grid
 
 
+@checked_record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelRequest:
     """The body of getPixels, computePixels or thumbnails.create; see the module for what goes together.
@@ -115,7 +118,14 @@ class PixelRequest:
     def __post_init__(self) -> None:
         if self.expression is not None:
             object.__setattr__(self, "expression", parse_expression(self.expression))
+        names: object = self.bands  # whoever has no type checker may give anything
+        if not isinstance(names, tuple | list | None) or not all(isinstance(name, str) for name in names or ()):
+            raise InvalidInput(f"{str(self.bands)[:100]!r} are no bands.", hint='Write them as bands=("B4", "B8").')
         count = None if self.bands is None else len(self.bands)
+        if self.file_format not in get_args(FileFormat):
+            raise InvalidInput(
+                f"{str(self.file_format)[:40]!r} is no file format.", hint=f"Use {', '.join(get_args(FileFormat))}."
+            )
         if count == 0:
             raise InvalidInput("No band is asked for.", hint="Name one at least, or leave `bands` out.")
         if self.file_format in _PICTURES and count not in (None, 1, 3):

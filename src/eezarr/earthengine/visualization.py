@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from eezarr.calls import checked_record
 from eezarr.earthengine.expression import parse_expression
 from eezarr.errors import InvalidInput
 
@@ -27,6 +28,7 @@ PICTURE_BANDS = ("red", "green", "blue", "alpha")
 """The bands of `picture_expression`, each uint8."""
 
 
+@checked_record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visualization:
     """A stretch, and what colours it leads to.

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 from affine import Affine
 
+from eezarr.calls import checked_calls
 from eezarr.errors import InvalidInput
 from eezarr.grid.crs import (
     LON_LAT,
@@ -55,6 +56,7 @@ _MAX_DEGREES = 10
 """A pixel's side: larger ones are metres taken for degrees."""
 
 
+@checked_calls
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelGrid:
     """Where pixels are: CRS, affine transform of pixel corners, and size.

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
+
+from eezarr.calls import checked_calls
+from eezarr.errors import InvalidInput
 
 __all__ = ["Shape2D", "Window"]
 
 
+@checked_calls
 @dataclass(frozen=True, slots=True, order=True)
 class Shape2D:
-    """A height and a width in pixels (or in whatever the name says): never a bare pair in unknown order."""
+    """A height and a width in pixels (or in whatever the name says): never a bare pair in unknown order.
+
+    Raises:
+        InvalidInput: If a side is no whole number.
+    """
 
     height: int
     width: int
+
+    def __post_init__(self) -> None:
+        if type(self.height) is int and type(self.width) is int:
+            return
+        for name in ("height", "width"):
+            side: object = getattr(self, name)
+            if isinstance(side, bool) or not isinstance(side, Integral):
+                raise InvalidInput(f"The {name} {side!r:.60} is no whole number.", hint="Write Shape2D(height, width).")
+            object.__setattr__(self, name, int(side))
 
     @property
     def size(self) -> int:

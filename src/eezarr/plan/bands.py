@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eezarr.calls import checked_calls
 from eezarr.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "flo
 """What NPY answers hold; int64 bands are served as float64 (geedim and GDAL observed it on the live service)."""
 
 
+@checked_calls
 @dataclass(frozen=True, slots=True)
 class Band:
     """One band of an image.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eezarr.calls import checked_record
 from eezarr.errors import InvalidInput
 from eezarr.samples.sites import Attributes, frozen, plain
 
@@ -65,6 +66,7 @@ _NOTHING = frozenset({"", "nan", "NaN", "null", "NULL", "NA"})
 _WHOLE_LIMIT = 2**63
 
 
+@checked_record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteColumns:
     """Which columns of a file say what; the others become properties.

@@ -15,18 +15,21 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
+from eezarr.calls import checked_record
 from eezarr.errors import InvalidInput
 from eezarr.grid import Shape2D, Window
+from eezarr.grid.crs import is_number
 from eezarr.plan import NO_MASKING, Selection, accounted_bytes
 from eezarr.plan.model import Tile
 from eezarr.samples.overlaps import split_overlaps
+from eezarr.samples.splits import SplitBy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from eezarr.samples.gridding import PatchGrids
     from eezarr.samples.overlaps import SplitOverlap
     from eezarr.samples.sites import SiteTable
-    from eezarr.samples.splits import SplitBy, Splits
+    from eezarr.samples.splits import Splits
     from eezarr.samples.steps import SampleSteps
 
 __all__ = ["SampleLayout", "SamplePlan", "SplitFacts"]
@@ -58,6 +61,7 @@ class SampleLayout:
         return self.per_shard or 1
 
 
+@checked_record
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitFacts:
     """How the sites were divided, for the store's provenance."""
@@ -68,6 +72,18 @@ class SplitFacts:
     """For blocks: metres per side."""
     buffer_m: float | None = None
     """For blocks: sites nearer than this, in metres, to a block of another split are left out."""
+
+    def __post_init__(self) -> None:
+        if self.by not in get_args(SplitBy):
+            raise InvalidInput(
+                f"Sites are not split by {str(self.by)[:40]!r}.", hint=f"Use {', '.join(get_args(SplitBy))}."
+            )
+        pairs: Iterable[tuple[object, object]] = self.fractions
+        if not all(isinstance(name, str) and is_number(share) for name, share in pairs):
+            raise InvalidInput(
+                f"{str(self.fractions)[:100]} are no splits with their fractions.",
+                hint='Write them as fractions=(("train", 0.8), ("test", 0.2)).',
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

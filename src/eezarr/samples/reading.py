@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eezarr.calls import checked_call
 from eezarr.documents import path_text
 from eezarr.errors import InvalidInput
 from eezarr.samples.columns import SiteColumns
@@ -23,6 +24,7 @@ SUFFIXES = (".csv", *_GEOJSON, *_PARQUET, ".tsv", ".tab", ".txt")
 """What the files that can be read are called."""
 
 
+@checked_call
 def read_sites(
     path: str | Path, *, columns: SiteColumns | None = None, sites_crs: str | None = None
 ) -> SiteTable | PolygonTable:

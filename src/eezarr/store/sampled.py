@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 import zarr
 
+from eezarr.calls import checked_call
 from eezarr.documents import path_text
 from eezarr.errors import InvalidInput, StoreError
 from eezarr.grid import Shape2D
@@ -293,6 +294,7 @@ class SamplesStore:
         return patches
 
 
+@checked_call
 def open_samples(output: str | os.PathLike[str]) -> SamplesStore:
     """Open the samples of a running, broken or completed job, read-only.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eezarr.calls import checked_call
 from eezarr.errors import ForeignStore, StoreError
 from eezarr.planes import unpack
 from eezarr.store.arrays import open_arrays
@@ -194,6 +195,7 @@ def damaged_nodes(output: str | os.PathLike[str]) -> tuple[str, ...]:
     return tuple(str(node) for layout in job_layouts(location, record) for node in layout.damaged(location))
 
 
+@checked_call
 def open_store(output: str | os.PathLike[str]) -> StoredJob:
     """Open the store of a running, broken or completed job, read-only.
 
