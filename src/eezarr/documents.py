@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from typing import TYPE_CHECKING
 
 from eezarr.errors import InvalidInput
@@ -17,7 +18,7 @@ from eezarr.errors import InvalidInput
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MAX_JSON_BYTES", "parse_json", "path_text", "read_json", "read_text"]
+__all__ = ["MAX_JSON_BYTES", "parse_json", "path_text", "read_json", "read_standard_input", "read_text"]
 
 MAX_JSON_BYTES = 256 << 20
 """More than any region, expression or record of a store that is of use: a polygon of a million corners has 40 MB."""
@@ -63,16 +64,24 @@ def read_text(path: Path, *, noun: str, hint: str, max_bytes: int = MAX_JSON_BYT
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL
         reason = getattr(error, "strerror", None) or error
         raise InvalidInput(f"The {noun} {path} cannot be read: {reason}.", hint=hint) from error
-    if is_large or len(body) > max_bytes:
-        raise InvalidInput(
-            f"The {noun} {path} is larger than {max_bytes >> 10} KiB.", hint="Give the path of another file."
-        )
+    return _decoded(body, f"The {noun} {path}", is_large=is_large or len(body) > max_bytes, max_bytes=max_bytes)
+
+
+def read_standard_input(*, noun: str, hint: str, max_bytes: int) -> str:
+    """Return the text of standard input, to its end; see `read_text` for the arguments.
+
+    Raises:
+        InvalidInput: If there is none, or it cannot be read, is larger, or is not UTF-8.
+    """
     try:
-        return body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(
-            f"The {noun} {path} is not UTF-8 text (byte {error.start}).", hint="Save the file with the encoding UTF-8."
-        ) from error
+        body = sys.stdin.buffer.read(max_bytes + 1)
+    except (AttributeError, OSError, ValueError) as error:  # there is none, it fails, it was closed
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidInput(f"The {noun} cannot be read from standard input: {reason}.", hint=hint) from error
+    text = _decoded(body, f"The {noun} in standard input", is_large=len(body) > max_bytes, max_bytes=max_bytes)
+    if not text.strip():
+        raise InvalidInput(f"The {noun} in standard input is empty.", hint=hint)
+    return text
 
 
 def read_json(path: Path, *, noun: str, hint: str) -> object:
@@ -110,6 +119,17 @@ def parse_json(text: str | bytes, *, max_bytes: int = MAX_JSON_BYTES, max_depth:
     except UnicodeDecodeError as error:
         raise ValueError(f"byte {error.start} is not UTF-8") from error
     return found
+
+
+def _decoded(body: bytes, what: str, *, is_large: bool, max_bytes: int) -> str:
+    if is_large:
+        raise InvalidInput(f"{what} is larger than {max_bytes >> 10} KiB.", hint="Give another one.")
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"{what} is not UTF-8 text (byte {error.start}).", hint="Save the file with the encoding UTF-8."
+        ) from error
 
 
 def _is_deep(body: bytes, max_depth: int) -> bool:

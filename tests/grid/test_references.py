@@ -175,7 +175,21 @@ def test_metres_taken_for_degrees_are_refused(crs, resolution, region):
 def test_coarse_pixels_that_are_meant_are_taken():
     assert PixelGrid.from_region((-180, -90, 180, 90), crs=4326, resolution=10).shape == Shape2D(18, 36)
     assert PixelGrid.from_region(BOX, crs=4326, scale=100_000).shape.size >= 1  # a pixel larger than the region
-    assert PixelGrid.from_region(BOX, crs="utm", resolution=100_000).shape.size >= 1
+    assert PixelGrid.from_region(BOX, crs="utm", scale=100_000).shape.size >= 1
+    one = (500_000, 4_100_000, 500_010, 4_100_010)
+    assert PixelGrid.from_region(one, crs=32610, resolution=10, region_crs=32610).shape == Shape2D(1, 1)
+    # Along one side only: a river, a road.
+    assert PixelGrid.from_region((500_000, 0, 500_001, 90), crs=32610, resolution=10, region_crs=32610).width == 1
+
+
+@pytest.mark.parametrize(
+    ("crs", "unit"), [("EPSG:32610", "metres"), ("utm", "metres"), ("EPSG:2225", "US survey foot")]
+)
+def test_a_pixel_larger_than_the_region_is_refused_with_the_numbers(crs, unit):
+    with pytest.raises(
+        InvalidInput, match=rf"A pixel of 1e\+06 by 1e\+06 {unit} is larger than the region, which is .* scale = 1e"
+    ):
+        PixelGrid.from_region(BOX, crs=crs, resolution=1e6)
 
 
 def test_samples_of_a_hundred_degrees_are_refused():

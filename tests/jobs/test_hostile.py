@@ -136,6 +136,30 @@ def test_a_job_of_more_pixels_than_anyone_means_is_refused_with_its_numbers(eeza
     assert emulator.stats().pixel_requests <= 1  # one pixel tells the types
 
 
+def test_samples_of_more_pixels_than_anyone_means_are_refused_with_their_numbers(eezarr, emulator, tmp_path):
+    text = """output = "s.zarr"
+project = "my-project"
+[image]
+asset = "COPERNICUS/S2/20170430T190351_20170430T190351_T10SEG"
+bands = ["B2"]
+[samples]
+sites = "sites.csv"
+size = {size}
+resolution = 10
+[fetch]
+max_pixels = 1000
+"""
+    (tmp_path / "sites.csv").write_text("lon,lat\n-122.2,37.4\n-122.1,37.5\n", encoding="utf-8")
+    (tmp_path / "job.toml").write_text(text.format(size=23), encoding="utf-8")
+    for command in ("plan", "samples"):
+        ended = eezarr(command, "job.toml", "--api-url", emulator.url)
+        assert ended.code == 2
+        assert "2 samples of 23 x 23 pixels, 1.06e+03 pixels a band, and max_pixels is 1e+03" in one_line(ended)
+    assert not emulator.stats().requests
+    (tmp_path / "job.toml").write_text(text.format(size=22), encoding="utf-8")
+    assert eezarr("plan", "job.toml", "--api-url", emulator.url).code == 0
+
+
 @pytest.mark.parametrize("name", ["m.tif", "m.TIFF", "a/m.nc", "m.zip", "m.jp2", "m.png", "s3://bucket/m.tif", "m.nc/"])
 def test_an_output_that_is_named_as_a_file_is_refused(eezarr, job, tmp_path, name):
     job(grid=CROP, output=name)

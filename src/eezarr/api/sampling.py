@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from eezarr.api.patches import Patches, PlacedSites
     from eezarr.config import MaskOptions, SamplesJob, SampleStoreOptions
     from eezarr.earthengine.image import ImageLike
+    from eezarr.grid import Shape2D
     from eezarr.samples import SiteTable
 
 __all__ = ["ResolvedSamples", "resolve_samples", "resolve_sites"]
@@ -112,6 +113,7 @@ async def resolve_sites(
     What the store at the output, if there is one that stays, learnt of the same images is not asked again.
     """
     placed = place_sites(sites, patches)
+    _check_size(len(placed.rows), patches.size, client.options.max_pixels)
     labels = None if label_image is None else await _described_labels(client, label_image, placed)
     read = await _described(client, image, placed, patches, labels=labels, mask=mask)
     make = partial(
@@ -140,8 +142,20 @@ async def resolve_sites(
         grid = placed.grids.grid(0)
         (target,) = await bands_of(client, labels, grid, None, is_probing=is_probing, learnt=learnt.target)
     plan = make(bands=bands, masking=masking_of(mask, bands), target=target)
+    _check_size(len(plan), plan.size, client.options.max_pixels, steps=plan.step_count)
     plan.require_legal(limits_of(read.subject.limits, client.options.limits))
     return ResolvedSamples(subject=read.subject, plan=plan)
+
+
+def _check_size(count: int, size: Shape2D, max_pixels: int, *, steps: int = 1) -> None:
+    """Check that a job is not larger than anyone means to fetch."""
+    pixels = count * size.size * steps
+    if pixels > max_pixels:
+        raise InvalidInput(
+            f"The job has {count} samples of {size} pixels{f' x {steps} time steps' if steps > 1 else ''}, "
+            f"{pixels:.3g} pixels a band, and max_pixels is {max_pixels:.3g}.",
+            hint="Check the patch's size and the number of sites; or raise max_pixels in [fetch].",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-JobFile = Annotated[Path, typer.Argument(metavar="JOB", help="A job file (TOML); `eezarr schema` prints its keys.")]
+JobFile = Annotated[
+    Path,
+    typer.Argument(metavar="JOB", help="A job file (TOML), or - for standard input; `eezarr schema` prints its keys."),
+]
 Store = Annotated[
     str, typer.Argument(metavar="STORE", help="A store: a path, or a file://, s3://, gs:// or az:// URL.")
 ]

@@ -149,7 +149,9 @@ def thumbnail(
 
 def export(
     *,
-    job: Annotated[Path, typer.Argument(metavar="JOB", help="A job file (TOML) with an [export] section.")],
+    job: Annotated[
+        Path, typer.Argument(metavar="JOB", help="A job file (TOML) with an [export] section; - for standard input.")
+    ],
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow it to its end.")] = True,
     request_id: Annotated[
         str | None,

@@ -15,11 +15,13 @@ from eezarr.config.fetch import FetchOptions
 from eezarr.config.image import ImageOptions
 from eezarr.config.mask import MaskOptions
 from eezarr.config.sections import Section, given
-from eezarr.documents import read_text
+from eezarr.documents import read_standard_input, read_text
 from eezarr.errors import InvalidInput
 
-__all__ = ["JobFile", "read_toml"]
+__all__ = ["JobFile", "job_name", "read_toml"]
 
+_STANDARD_INPUT = Path("-")
+"""Stands for a job that comes by a pipe; its paths of other files start in the current directory."""
 
 _MAX_BYTES = 1 << 20
 """Of a job file: two hundred times a long one."""
@@ -29,13 +31,21 @@ _LONG_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+
 """A dotted key as long as no job has one: a parser's time grows with the square of its parts."""
 
 
+def job_name(path: Path) -> str:
+    """Return how messages call a job file."""
+    return "Standard input" if path == _STANDARD_INPUT else str(path)
+
+
 def read_toml(path: Path) -> dict[str, object]:
-    """Return what a job file says, unchecked.
+    """Return what a job file says, or standard input where the path is `-`, unchecked.
 
     Raises:
         InvalidInput: If the file cannot be read, or is no TOML.
     """
-    text = read_text(path, noun="job file", hint="Give the path of a job file.", max_bytes=_MAX_BYTES)
+    if path == _STANDARD_INPUT:
+        text = read_standard_input(noun="job", hint="Write a job file to it.", max_bytes=_MAX_BYTES)
+    else:
+        text = read_text(path, noun="job file", hint="Give the path of a job file.", max_bytes=_MAX_BYTES)
     is_deep, data = _LONG_KEY.search(text) is not None, {}
     try:
         if not is_deep:
@@ -44,10 +54,10 @@ def read_toml(path: Path) -> dict[str, object]:
     except RecursionError:
         is_deep = True
     except ValueError as error:
-        raise InvalidInput(f"{path} is not TOML: {str(error)[:200]}.", hint="Mend that line.") from error
+        raise InvalidInput(f"{job_name(path)} is not TOML: {str(error)[:200]}.", hint="Mend that line.") from error
     if is_deep:
         raise InvalidInput(
-            f"{path} has a key or a value of more than {_MAX_DEPTH} parts in each other.",
+            f"{job_name(path)} has a key or a value of more than {_MAX_DEPTH} parts in each other.",
             hint="`eezarr schema` prints all keys with what they mean.",
         )
     return data
@@ -103,7 +113,7 @@ class JobFile(Section):
 
     @classmethod
     def load(cls, path: object) -> Self:
-        """Return the job of a TOML file.
+        """Return the job of a TOML file, or of standard input where the path is `-`.
 
         Raises:
             InvalidInput: If the file cannot be read, is no TOML, or says something that makes no job.
@@ -114,7 +124,7 @@ class JobFile(Section):
                 hint="Give a job, a mapping, or the path of a job file.",
             )
         place = Path(path)
-        return cls.parse(read_toml(place), name=str(place), folder=place.parent)
+        return cls.parse(read_toml(place), name=job_name(place), folder=place.parent)
 
     @classmethod
     def parse(cls, data: dict[str, object], *, name: str = "The job", folder: Path = Path()) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eezarr.config.jobfile import read_toml
+from eezarr.config.jobfile import job_name, read_toml
 from eezarr.config.jobs import Job
 from eezarr.config.samples import SamplesJob
 
@@ -22,4 +22,4 @@ def load_any_job(path: Path) -> Job | SamplesJob:
     """
     data = read_toml(path)
     kind = SamplesJob if "samples" in data else Job
-    return kind.parse(data, name=str(path), folder=path.parent)
+    return kind.parse(data, name=job_name(path), folder=path.parent)

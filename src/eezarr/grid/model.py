@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from eezarr.grid.crs import CrsLike, Points
     from eezarr.grid.region import Region
 
-__all__ = ["PixelGrid", "Shape2D", "Window", "check_degrees"]
+__all__ = ["PixelGrid", "Shape2D", "Window", "check_steps"]
 
 _MAX_DEGREES = 10
 """A pixel's side: larger ones are metres taken for degrees."""
@@ -138,7 +138,7 @@ class PixelGrid:
 
         Raises:
             InvalidInput: If a CRS is unknown, the region is empty or out of its reach, or the pixel size is wrong: not
-                positive, or, in degrees, larger than the region or than 10.
+                positive, a resolution larger than the region, or, in degrees, than 10.
         """
         from eezarr.grid.extent import check_area, region_extent
         from eezarr.grid.region import rings_of
@@ -156,7 +156,7 @@ class PixelGrid:
         check_area(rings, region_crs, code)
         bounds = region_extent(rings, region_crs, code, tolerance=EDGE_PX * min(steps))
         assert bounds is not None, "without a clip every region has an extent"
-        check_degrees(steps, code, bounds if scale is None else None)
+        check_steps(steps, code, bounds if scale is None else None)
         lattice = snap(bounds, steps, align)
         transform = Affine(steps[0], 0.0, lattice.left, 0.0, -steps[1], lattice.top)
         return cls(crs=code, transform=transform, width=lattice.width, height=lattice.height)
@@ -199,7 +199,7 @@ class PixelGrid:
         height, width = _whole("height", sides[0]), _whole("width", sides[1])
         code = utm_zone(lon, lat) if is_utm(crs) else canonical_crs(crs)
         steps = _steps(resolution, scale, code)
-        check_degrees(steps, code)
+        check_steps(steps, code)
         x, y = projector(LON_LAT, code)(np.array([(lon, lat)], dtype=np.float64))[0].tolist()
         col = floor(x / steps[0] - (width - 1) / 2 + EDGE_PX)
         row = floor(-y / steps[1] - (height - 1) / 2 + EDGE_PX)
@@ -441,8 +441,8 @@ def _steps(resolution: float | Sequence[float] | None, scale: float | None, crs:
     return float(pair[0]), float(pair[1])
 
 
-def check_degrees(steps: tuple[float, float], crs: str, bounds: Bounds | None = None) -> None:
-    """Refuse pixels of so many degrees that metres were meant.
+def check_steps(steps: tuple[float, float], crs: str, bounds: Bounds | None = None) -> None:
+    """Check that pixels are not so large that other units were meant.
 
     Args:
         steps: Width and height of a pixel, in CRS units.
@@ -450,21 +450,23 @@ def check_degrees(steps: tuple[float, float], crs: str, bounds: Bounds | None = 
         bounds: The region's box, if a pixel must not be larger.
 
     Raises:
-        InvalidInput: If the CRS is geographic, and a pixel is larger than 10 degrees or than the region.
+        InvalidInput: If a pixel is larger than the region, or, in a geographic CRS, than 10 degrees.
     """
     parsed = parse_crs(crs)
-    if not parsed.is_geographic:
-        return
+    unit = {"degree": "degrees", "metre": "metres"}.get(name := parsed.axis_info[0].unit_name, name)
     most = _MAX_DEGREES * pi / 180 / float(parsed.axis_info[0].unit_conversion_factor)
     larger_than = None
-    if max(steps) > most * (1 + EDGE_PX):
+    if parsed.is_geographic and max(steps) > most * (1 + EDGE_PX):
         larger_than = f"{_MAX_DEGREES} degrees"
-    elif bounds is not None and steps[0] > bounds.max_x - bounds.min_x and steps[1] > bounds.max_y - bounds.min_y:
-        larger_than = "the region"
+    elif bounds is not None:
+        width, height = bounds.max_x - bounds.min_x, bounds.max_y - bounds.min_y
+        if steps[0] * (1 - EDGE_PX) > width and steps[1] * (1 - EDGE_PX) > height:
+            larger_than = f"the region, which is {width:.3g} by {height:.3g}"
     if larger_than is not None:
+        meant = "for metres" if parsed.is_geographic else "where so large a pixel is meant"
         raise InvalidInput(
-            f"A pixel of {steps[0]:g} by {steps[1]:g} degrees is larger than {larger_than}.",
-            hint=f"The resolution is in the units of {short_name(crs)}; for metres give scale = {steps[0]:g}.",
+            f"A pixel of {steps[0]:g} by {steps[1]:g} {unit} is larger than {larger_than}.",
+            hint=f"The resolution is in the units of {short_name(crs)}; {meant} give scale = {steps[0]:g}.",
         )
 
 

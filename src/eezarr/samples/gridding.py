@@ -23,7 +23,7 @@ from eezarr.errors import InvalidInput
 from eezarr.grid import PixelGrid, Shape2D, canonical_crs
 from eezarr.grid.crs import LON_LAT, UTM, is_utm, parse_crs, projector, short_name
 from eezarr.grid.lattice import EDGE_PX
-from eezarr.grid.model import check_degrees
+from eezarr.grid.model import check_steps
 from eezarr.samples.sites import frozen
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def patch_grids(
         names = tuple(f"EPSG:{code}" for code in codes.tolist())
     else:
         names, zone = (canonical_crs(crs),), np.zeros(len(places), dtype=np.int64)
-        check_degrees(steps, names[0])
+        check_steps(steps, names[0])
         _check_reach(projector(sites_crs, LON_LAT)(places), names[0])
     moved = np.empty((len(places), 2))
     for nth, name in enumerate(names):
