@@ -119,14 +119,16 @@ def test_a_folder_that_is_no_store_is_never_deleted(eezarr, emulator, job, tmp_p
     assert (tmp_path / "out.zarr" / "thesis.txt").read_text(encoding="utf-8") == "years"
 
 
-def test_a_service_account_from_its_key_file(eezarr, emulator, job, tmp_path):
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_service_account_from_its_key_file(eezarr, emulator, job, tmp_path, mark):
     key = emulator.write_service_account_key(tmp_path / "key.json")
+    key.write_bytes(mark + key.read_bytes())  # as editors on Windows save it
     job(grid=CROP)
     arguments = ("fetch", "job.toml", "--api-url", emulator.url, "--events", "events.jsonl")
     ended = eezarr(*arguments, GOOGLE_APPLICATION_CREDENTIALS=str(key))
     assert ended.code == 0, ended.err
     assert emulator.stats().tokens_issued == 1
-    secret = json.loads(key.read_text(encoding="utf-8"))["private_key"].splitlines()[1]
+    secret = json.loads(key.read_text(encoding="utf-8-sig"))["private_key"].splitlines()[1]
     for path in tmp_path.rglob("*"):
         if path.is_file() and path != key:
             assert secret.encode() not in path.read_bytes()

@@ -1,5 +1,6 @@
 """Collections whose images state different ranges, or no times: no image is refused for a narrower range."""
 
+import asyncio
 import dataclasses
 
 import numpy as np
@@ -11,6 +12,7 @@ from eezarr.emulator.images import PixelType
 from eezarr.errors import InvalidInput
 from eezarr.events import JobStarted
 from jobs.series import REDUCERS, alter, grid_toml, layers, names_of, newest, of, run, stored, write
+from known import SCENE
 
 SPRING = {"start": "2017-04-05", "end": "2017-04-25"}
 FIRST, SECOND, THIRD, FOURTH = (name[-25:] for name in names_of(**SPRING))
@@ -155,4 +157,43 @@ async def test_a_plan_and_its_run_say_the_same_totals(emulator, tmp_path, mode, 
     masks = {"none": 0, "fill": 0, "band": 2, "shared": 1}[mode]
     assert report.bytes_bodies == report.bytes_pixels * (4 + masks) // 4
     # What came over the wire are the bodies, and a header each.
+    assert 0 < report.bytes_received - report.bytes_bodies <= 4096 * report.requests_sent
+
+
+SAMPLES = """\
+output = "s.zarr"
+project = "my-project"
+[image]
+asset = "{scene}"
+bands = ["B2", "B4"]
+[samples]
+sites = "sites.csv"
+size = 8
+resolution = 10
+{labels}
+"""
+LABELS = f"""\
+[samples.label_image]
+asset = "{SCENE}"
+band = "B8"
+"""
+
+
+@pytest.mark.parametrize("labels", ["", LABELS])
+@pytest.mark.parametrize(("mask", "masks"), [("", 0), ('[mask]\nmode = "band"\n', 1)])
+async def test_a_plan_of_samples_and_its_run_say_the_same_totals(emulator, tmp_path, labels, mask, masks):
+    (tmp_path / "sites.csv").write_text("lon,lat\n-122.2,37.4\n-122.1,37.45\n-122.0,37.5\n", encoding="utf-8")
+    (tmp_path / "job.toml").write_text(SAMPLES.format(scene=SCENE, labels=labels) + mask, encoding="utf-8")
+    job = package.SamplesJob.load(tmp_path / "job.toml")
+    job = job.replaced(api_url=emulator.url, output=str(tmp_path / "s.zarr"))
+    planned = await asyncio.to_thread(package.plan_samples_job, job)
+    events = []
+    report = await package.run_samples_job(job, observe=events.append)
+    (started,) = (event for event in events if isinstance(event, JobStarted))
+    estimate = planned.estimate
+    assert estimate.pixel_bytes == started.pixel_bytes == report.bytes_pixels == report.to_json()["bytes"]["pixels"]
+    assert estimate.body_bytes == started.body_bytes == report.bytes_bodies == report.to_json()["body_bytes"]
+    pixels = 3 * 8 * 8
+    assert report.bytes_pixels == pixels * 4
+    assert report.bytes_bodies == pixels * (4 + masks + (2 if labels else 0))
     assert 0 < report.bytes_received - report.bytes_bodies <= 4096 * report.requests_sent

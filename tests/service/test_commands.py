@@ -4,12 +4,13 @@ import json
 import signal
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 from PIL import Image as Picture
 
 from eezarr.api.advising import export_advice
-from known import SCENE, environment
+from known import SCENE, SCENE_NAME, environment
 
 EXPORT = f"""
 project = "my-project"
@@ -36,6 +37,15 @@ def test_images_prints_what_the_quickstart_prints(eezarr_at, emulator):
     )
     other = eezarr_at(emulator, *SEARCH, "--property", "MGRS_TILE", "--property", "NONE", "--limit", "1")
     assert other.out.rstrip().endswith(" : 10SEG : -")
+
+
+def test_info_as_json_holds_the_services_own_document(eezarr_at, emulator):
+    with urllib.request.urlopen(f"{emulator.url}/v1/{SCENE_NAME}") as response:
+        document = json.load(response)
+    assert document["bands"][0]["grid"]
+    told = eezarr_at(emulator, "info", SCENE, "--json").json
+    assert told["raw"] == document
+    assert told["name"] == document["name"]
 
 
 def test_images_as_json(eezarr_at, emulator):
