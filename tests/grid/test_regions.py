@@ -67,7 +67,7 @@ def test_the_grid_covers_the_region_and_no_row_or_column_is_superfluous(case, re
 @given(boxes(), st.floats(0.5, 5000))
 def test_lattice_edges_are_whole_multiples_and_overlapping_regions_share_them(case, resolution):
     crs, box = case
-    grid = PixelGrid.from_region(box, crs=crs, resolution=resolution)
+    grid = PixelGrid.from_region(box, crs=crs, scale=resolution)  # in metres, all of them; may be larger than the box
     a, _, c, _, e, f = tuple(grid.transform)[:6]
     assert (a, e) == (resolution, -resolution)
     assert c == round(c / resolution) * resolution
