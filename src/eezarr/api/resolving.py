@@ -245,7 +245,7 @@ def _check_size(plan: Plan, fetch: FetchOptions) -> None:
         raise InvalidInput(
             f"The job has {plan.grid.height} rows x {plan.grid.width} columns"
             f"{f' x {plan.step_count} time steps' if plan.steps is not None else ''}, {pixels:.3g} pixels a band: "
-            f"{plan.tile_count:.3g} tiles of {pixel_bytes / 1e12:.3g} TB, and max_pixels is {fetch.max_pixels:.3g}.",
+            f"{plan.tile_count:.3g} tiles, {pixel_bytes / 1e12:.3g} TB; max_pixels is {fetch.max_pixels:.3g}.",
             hint="Check resolution, which is in units of the CRS, and region; or raise max_pixels in [fetch].",
         )
 
