@@ -52,3 +52,47 @@ def test_the_readers_store_is_the_writers(bench, store, tmp_path):
     expected = np.where(valid[asked], (group["pixels"][...][asked][:, 0] - values.mean()) / values.std(), 0)
     np.testing.assert_allclose(batch.pixels[:, 0], expected, rtol=1e-6, atol=1e-6)
     assert write_contact_sheet(samples, tmp_path / "sheet.png", SheetOptions(bands=("u16",))) == (11, 11)
+
+
+DATED = f"""
+[collection]
+id = "COPERNICUS/S2"
+start = "2017-01-01"
+end = "2018-01-01"
+bands = ["B4", "B8"]
+[samples]
+sites = "sites.csv"
+id = "name"
+date = "day"
+label = "cover"
+size = 8
+resolution = 10
+window_days = 8
+[samples.label_image]
+asset = "{MIXED}"
+band = "u8"
+[mask]
+mode = "band"
+"""
+DAYS = ["2017-04-20", "2017-04-18", "2017-05-01", "2017-04-30"]
+
+
+@pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf", "scipy"])
+@pytest.mark.parametrize("job", [JOB, JOB + "[store]\nformat = 2\n", JOB + "[store]\nshard = 2\n", DATED], ids=str)
+def test_what_xarray_opens_it_writes_as_netcdf(bench, tmp_path, job, engine):
+    bench.sites(on_mixed(4, day=DAYS, cover=["oak", "elm", "oak", "fir"]))
+    bench.run(job)
+    with xr.open_zarr(bench.store, decode_coords="all", chunks=None) as dataset:
+        # NetCDF 3 has no integers without a sign, and none of 64 bits.
+        wide = [name for name in dataset.variables if dataset[name].dtype.kind in "uM"]
+        encoding = {name: {"dtype": "float64"} for name in wide} if engine == "scipy" else {}
+        dataset.to_netcdf(tmp_path / "s.nc", engine=engine, encoding=encoding)
+        with xr.open_dataset(tmp_path / "s.nc", engine=engine, decode_coords="all") as back:
+            assert set(back.variables) == set(dataset.variables)
+            assert {name: back.attrs[name] for name in ("eezarr", "statistics")} == {
+                name: dataset.attrs[name] for name in ("eezarr", "statistics")
+            }
+            for name in dataset.variables:
+                texts = dataset[name].dtype.kind in "OTU"
+                expected = dataset[name].values
+                np.testing.assert_array_equal(back[name].values, expected.astype(object) if texts else expected)

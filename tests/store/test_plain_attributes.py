@@ -31,6 +31,7 @@ LAYOUTS = {
     "cube": {"steps": 2},
     "stacked cube": {"kind": "stacked", "steps": 2},
     "format 2": {"zarr_format": 2},
+    "stacked cube of format 2": {"kind": "stacked", "steps": 2, "zarr_format": 2},
     "floats": {"dtypes": ("float32", "float64", "int16")},
     "NaN": {"dtypes": ("float32",), "fills": {"B1": float("nan")}},
 }

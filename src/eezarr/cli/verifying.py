@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from eezarr.api.comparing import compare_samples_with_service, compare_with_service
@@ -41,8 +41,18 @@ def print_verification(store: str, *, sample: int, project: str | None, api_url:
         StoreError: If something differs, or the store cannot be read.
         EezarrError: If the service could not be asked.
     """
-    look = _of_samples if holds_samples(store) else _of_tiles
-    found = look(store, sample, project, api_url)
+    damaged, is_of_samples = damaged_nodes(store), holds_samples(store)
+    look = _of_samples if is_of_samples else _of_tiles
+    try:
+        # Columns that are damaged do not say what a sample is, so the service is not asked for it.
+        found = look(store, 0 if damaged and is_of_samples else sample, project, api_url)
+    except StoreError:
+        if not damaged:
+            raise
+        # Its pixels can be looked at when the documents are there again.
+        noun = "samples" if is_of_samples else "tiles"
+        found = _Findings(url=store, noun=noun, checked=0, altered={}, asked=(), different={})
+    found = replace(found, damaged=damaged)
     if as_json:
         facts: dict[str, object] = {"checked": found.checked, "altered": list(found.altered)}
         facts |= {"damaged": list(found.damaged)} if found.damaged else {}
@@ -54,14 +64,7 @@ def print_verification(store: str, *, sample: int, project: str | None, api_url:
 
 
 def _of_tiles(store: str, sample: int, project: str | None, api_url: str | None) -> _Findings:
-    damaged = damaged_nodes(store)
-    try:
-        job = open_store(store)
-    except StoreError:
-        if not damaged:
-            raise
-        # Its tiles can be looked at when the documents are there again.
-        return _Findings(url=store, noun="tiles", checked=0, altered={}, asked=(), different={}, damaged=damaged)
+    job = open_store(store)
     altered = {tile.index: str(tile) for tile in job.verify()}
     asked, other = compare_with_service(job, sample, project=project, api_url=api_url) if sample else ([], [])
     return _Findings(
@@ -71,7 +74,6 @@ def _of_tiles(store: str, sample: int, project: str | None, api_url: str | None)
         altered=altered,
         asked=tuple(tile.index for tile in asked),
         different={tile.index: str(tile) for tile in sorted(other, key=lambda tile: tile.index)},
-        damaged=damaged,
     )
 
 
@@ -108,10 +110,11 @@ def _require_equal(found: _Findings) -> None:
         StoreError: If something does.
     """
     if found.damaged:
+        more = f"; and {len(found.damaged) - 3} more" if len(found.damaged) > 3 else ""
         raise StoreError(
-            f"Of the documents and coordinates of {found.url} {len(found.damaged)} are damaged"
-            + (f", and {len(found.altered)} {found.noun} are not what was stored." if found.altered else "."),
-            hint="Run its job with --repair: they are written again, and damaged tiles are fetched.",
+            f"{found.url} is damaged: {'; '.join(found.damaged[:3])}{more}"
+            + (f"; and {len(found.altered)} {found.noun} are not what was stored." if found.altered else "."),
+            hint=f"Run its job with --repair: this is written again, and damaged {found.noun} are fetched.",
         )
     if found.altered:
         raise StoreError(

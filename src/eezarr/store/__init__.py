@@ -3,6 +3,7 @@
 The only package that imports zarr.
 """
 
+from eezarr.store.damage import damaged_nodes
 from eezarr.store.halving import Resampling
 from eezarr.store.levels import resampling_of
 from eezarr.store.overview import Overview
@@ -10,7 +11,7 @@ from eezarr.store.sampled import SamplesStore, open_samples
 from eezarr.store.samplegroup import holds_samples
 from eezarr.store.samplesink import SamplesSink
 from eezarr.store.sink import ZarrSink, recorded_bands, recorded_origin, recorded_tiling
-from eezarr.store.stored import StoredJob, damaged_nodes, open_store
+from eezarr.store.stored import StoredJob, open_store
 from eezarr.store.storedsamples import StoredSamples, open_stored_samples, recorded_sample_bands
 from eezarr.store.summaries import BandSummary
 

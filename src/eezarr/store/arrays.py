@@ -205,7 +205,7 @@ def _make_coordinate(
         shape=shape,
         chunks=tuple(min(side, _COORDINATE_CHUNK) for side in shape),
         dtype=dtype,
-        fill_value="" if dtype == "str" else None if is_old else least_likely(np.dtype(dtype)),
+        fill_value=None if is_old else "" if dtype == "str" else least_likely(np.dtype(dtype)),
         compressors=None,
         dimension_names=None if is_old else dimensions,
         attributes={**attributes, **old_names},

@@ -30,15 +30,19 @@ if TYPE_CHECKING:
 __all__ = [
     "COLUMN_NAMES",
     "LABEL_NAMES",
+    "MISSING",
     "NO_TIME",
     "PROPERTIES",
     "STATE_NAME",
+    "STORED",
+    "UNAVAILABLE",
     "coordinate_names",
     "make_columns",
-    "make_labels",
 ]
 
 STATE_NAME = "state"
+MISSING, STORED, UNAVAILABLE = 0, 1, 2
+"""What `state` says of a sample."""
 PROPERTIES = "properties"
 """The group below which all other columns of the sites are."""
 
@@ -81,7 +85,7 @@ def make_columns(group: zarr.Group, plan: SamplePlan) -> None:
     _make(group, "crs", crs, {"long_name": "CRS of the patch"})
     if facts.dates is not None:
         _make(group, "date", milliseconds(facts.dates), _time("time of the site"))
-    make_labels(group, plan)
+    _make_labels(group, plan)
     _make(group, "band", _texts(np.array([band.name for band in plan.bands], dtype=object)), {}, axes=("band",))
     _make(group, STATE_NAME, _states(plan), _STATE)
     _make_transforms(group, plan)
@@ -91,8 +95,8 @@ def make_columns(group: zarr.Group, plan: SamplePlan) -> None:
         _make_image_ids(group, plan, plan.steps)
 
 
-def make_labels(group: zarr.Group, plan: SamplePlan) -> None:
-    """Write the columns that no pixel depends on, `LABEL_NAMES`, into a group that has none of them."""
+def _make_labels(group: zarr.Group, plan: SamplePlan) -> None:
+    """Write the columns that no pixel depends on: `LABEL_NAMES`."""
     facts = plan.sites.attributes
     if facts.labels is not None:
         _make(group, "label", _plain(facts.labels), {"long_name": facts.label_name or "label"})
@@ -107,13 +111,13 @@ def make_labels(group: zarr.Group, plan: SamplePlan) -> None:
 
 _STATE: dict[str, JSON] = {
     "long_name": "whether the sample is there",
-    "flag_values": [0, 1, 2],
+    "flag_values": [MISSING, STORED, UNAVAILABLE],
     "flag_meanings": "missing stored unavailable",
 }
 
 
 def _states(plan: SamplePlan) -> npt.NDArray[np.uint8]:
-    return np.where(plan.wanted, 0, 2).astype(np.uint8)
+    return np.where(plan.wanted, MISSING, UNAVAILABLE).astype(np.uint8)
 
 
 def _make_transforms(group: zarr.Group, plan: SamplePlan) -> None:
@@ -212,7 +216,7 @@ def _create(
 ) -> PixelArray:
     is_old = group.metadata.zarr_format == 2
     # A state that is not there says that its sample is missing.
-    fill: float | str | None = "" if dtype == "str" else None if is_old else 0
+    fill: float | str | None = None if is_old else "" if dtype == "str" else 0
     if fill == 0 and dtype != "uint8":
         fill = least_likely(np.dtype(dtype))
     if "units" in attributes and dtype == "int64":

@@ -149,7 +149,7 @@ def open_sample_group(output: str | os.PathLike[str]) -> SampleGroup:
 
 
 def holds_samples(output: str | os.PathLike[str]) -> bool:
-    """Return whether a store's own attributes say that it holds samples; False where there is no Zarr group.
+    """Return whether a store's attributes or its record say that it holds samples.
 
     Raises:
         InvalidInput: If the output is no path or URL that can be stored in.
@@ -157,8 +157,8 @@ def holds_samples(output: str | os.PathLike[str]) -> bool:
     """
     location = locate(output, read_only=True)
     group = _group(location)
-    # The record says it, too, where the group's document is damaged.
-    return _is_of_samples(group) if group is not None else _record_kind(location) == SAMPLES
+    # The record says it where the group's document is damaged, and is not in every copy.
+    return (group is not None and _is_of_samples(group)) or _record_kind(location) == SAMPLES
 
 
 def _group(location: Location) -> zarr.Group | None:

@@ -65,6 +65,9 @@ class SamplesRecord:
     """Names at the top of what was here before, which may be deleted; only while not ready."""
     is_relabelling: bool = False
     """Whether labels, splits and properties are being written anew; see `samplerelabelling`."""
+    layout: str = ""
+    """The documents of the group and its arrays, and hashes of its columns, as `GroupLayout.to_json` gives them: a JSON
+    object as text; empty in stores of earlier versions."""
 
     @property
     def tile_count(self) -> int:
@@ -126,6 +129,7 @@ def _to_json(record: SamplesRecord) -> Document:
         "clears": list(record.clears),
         "is_relabelling": record.is_relabelling,
         "provenance": cast("JSON", json.loads(record.provenance)),
+        "layout": cast("JSON", json.loads(record.layout or "null")),
         "form": {
             "count": form.count,
             "steps": form.steps,
@@ -156,6 +160,7 @@ def _from_json(facts: Document) -> SamplesRecord:
         is_ready=as_flag(facts["is_ready"]),
         clears=tuple(as_text(name) for name in as_array(facts["clears"])),
         is_relabelling=as_flag(facts["is_relabelling"]),
+        layout=json.dumps(facts["layout"]) if facts.get("layout") else "",
     )
 
 

@@ -16,13 +16,13 @@ from eezarr.errors import StoreError
 from eezarr.store.arrays import consolidate, quiet
 from eezarr.store.attributes import plain_attributes
 from eezarr.store.failures import storage_errors
-from eezarr.store.samplecolumns import LABEL_NAMES, coordinate_names, make_labels
+from eezarr.store.samplecolumns import LABEL_NAMES
 from eezarr.store.sampleform import sample_specs
 from eezarr.store.samplerecord import write_samples_record
 from eezarr.store.tuning import tuned_zarr
 
 if TYPE_CHECKING:
-    from eezarr.samples import SamplePlan
+    from eezarr.store.integrity import GroupLayout
     from eezarr.store.location import Location
     from eezarr.store.metadata import JSON
     from eezarr.store.samplerecord import SamplesRecord
@@ -35,17 +35,17 @@ RELABELLING = "relabelling"
 
 def relabel(
     location: Location,
-    plan: SamplePlan,
+    layout: GroupLayout,
     *,
     found: SamplesRecord,
     record: SamplesRecord,
     provenance: dict[str, JSON],
 ) -> None:
-    """Write a plan's labels, splits and properties in place of those that are there.
+    """Write other labels, splits and properties in place of those that are there.
 
     Args:
         location: The store.
-        plan: Of the lineage of what is stored.
+        layout: What the group becomes: of the same pixels.
         found: The store's record.
         record: What it becomes.
         provenance: What the attribute `eezarr` becomes.
@@ -63,9 +63,11 @@ def relabel(
         location.settle()
         for name in LABEL_NAMES:
             location.remove_below(name)
-        make_labels(group, plan)
-        for spec in sample_specs(record.form):
-            group[spec.name].attrs["coordinates"] = " ".join(coordinate_names(plan))
+        # The documents of pixels list the columns that there are.
+        changed = {*LABEL_NAMES, *(spec.name for spec in sample_specs(record.form))}
+        for name in layout.names:
+            if name.partition("/")[0] in changed:
+                layout.write(location, name)
         group.attrs.update(plain_attributes({"eezarr": provenance}))
         consolidate(location)
     write_samples_record(location, record)

@@ -19,13 +19,15 @@ from eezarr.store.attributes import told_by
 from eezarr.store.clearing import image_text
 from eezarr.store.columns import is_consolidated, open_column, read_attributes
 from eezarr.store.failures import storage_errors
+from eezarr.store.integrity import require_sound
 from eezarr.store.lease import WriterLease, is_held
 from eezarr.store.location import locate
 from eezarr.store.marks import Marks
 from eezarr.store.noted import NotedSize
-from eezarr.store.samplecolumns import STATE_NAME
+from eezarr.store.samplecolumns import MISSING, STATE_NAME, STORED, UNAVAILABLE
 from eezarr.store.sampleform import sample_specs
-from eezarr.store.samplestatistics import TrainingStatistics
+from eezarr.store.samplelayout import recorded_layouts
+from eezarr.store.samplestatistics import TrainingStatistics, has_statistics, statistics_hash
 from eezarr.store.samplestore import SAMPLE_NODES, find_sample_store, make_sample_store, samples_provenance
 from eezarr.store.sampleunits import SampleUnits
 from eezarr.store.storedsamples import StoredSamples
@@ -47,9 +49,6 @@ if TYPE_CHECKING:
     from eezarr.store.sampleunits import OpenUnit
 
 __all__ = ["SamplesSink"]
-
-MISSING, STORED, UNAVAILABLE = 0, 1, 2
-"""What `state` says of a sample."""
 
 
 class SamplesSink:
@@ -122,7 +121,8 @@ class SamplesSink:
             origin: The service that is asked, as `earthengine.origin` names it.
             now: The time, with its zone.
             overwrite: Whether to delete a Zarr group that is there; nothing else is ever deleted.
-            repair: Whether `unmark_altered` will be called.
+            repair: Whether to write damaged documents and columns again, else they are an error, and whether
+                `unmark_altered` will be called.
             steal: Whether to take the store over from a live run.
             most_open: How many stored objects may fill at the same time.
 
@@ -134,15 +134,27 @@ class SamplesSink:
         location, image = locate(output), image_text(image_info)
         found, _ = find_sample_store(plan, location, origin=origin, overwrite=overwrite)
         if found is not None and not repair and found.fingerprint == plan.fingerprint and not found.is_relabelling:
-            sink = cls._opened(plan, location, found, most_open)
-            if sink.is_done() and not is_held(location):
-                return sink
+            marks = Marks.load(found, location)
+            if marks.count == plan.wanted_count:
+                require_sound(location, recorded_layouts(location, found))
+                sink = cls._opened(plan, location, found, marks, most_open=most_open)
+                if sink.is_done() and not is_held(location):
+                    return sink
         lease = WriterLease.take(location, nodes=SAMPLE_NODES, steal=steal)
         try:
             location = location.held_by(lease)
             with location.committing("open the store"):
-                record = make_sample_store(plan, location, image=image, origin=origin, overwrite=overwrite, now=now)
-            sink = cls._opened(plan, location, record, most_open, lease)
+                record = make_sample_store(
+                    plan,
+                    location,
+                    image=image,
+                    origin=origin,
+                    overwrite=overwrite,
+                    now=now,
+                    repair=repair,
+                )
+            marks = Marks.load(record, location)
+            sink = cls._opened(plan, location, record, marks, most_open=most_open, lease=lease)
             if not sink.is_done():
                 sink.flush()
         except StoreError:
@@ -163,6 +175,8 @@ class SamplesSink:
         plan: SamplePlan,
         location: Location,
         record: SamplesRecord,
+        marks: Marks,
+        *,
         most_open: int,
         lease: WriterLease | None = None,
     ) -> Self:
@@ -172,7 +186,7 @@ class SamplesSink:
             record=record,
             arrays=open_arrays(location, sample_specs(record.form)),
             state=open_column(location, STATE_NAME),
-            marks=Marks.load(record, location),
+            marks=marks,
             most_open=most_open,
             lease=lease,
         )
@@ -181,12 +195,12 @@ class SamplesSink:
         """Whether every wanted sample is stored, and whatever comes after the last is there, too."""
         if self._marks.count != self._plan.wanted_count:
             return False
-        attributes = read_attributes(self._location)
-        told = told_by(cast("JSON", attributes.get("eezarr")))
+        attributes = cast("dict[str, JSON]", read_attributes(self._location))
+        told = told_by(attributes.get("eezarr"))
         is_told = (
             told.get("complete") is True
             and told.get("fingerprint") == self._plan.fingerprint
-            and "statistics" in attributes
+            and has_statistics(attributes)
         )
         return is_told and is_consolidated(self._location) and np.array_equal(self._states(), self._read_state())
 
@@ -312,12 +326,16 @@ class SamplesSink:
             return self._marks.count == self._plan.wanted_count
         self.store_all()
         is_complete = self._marks.count == self._plan.wanted_count
-        attributes: dict[str, JSON] = {
-            "eezarr": samples_provenance(self._record, completed=now if is_complete else None)
-        }
-        if self._marks.count != self._resumed or "statistics" not in read_attributes(self._location):
+        found = cast("dict[str, JSON]", read_attributes(self._location))
+        statistics = told_by(found.get("statistics"))
+        if self._marks.count != self._resumed or not has_statistics(found):
             self._statistics.complete(self._arrays, self._stored, self._location.url)
-            attributes["statistics"] = self._statistics.to_json()
+            statistics = self._statistics.to_json()
+        completed, stated = now if is_complete else None, statistics_hash(statistics)
+        attributes: dict[str, JSON] = {
+            "eezarr": samples_provenance(self._record, completed=completed, statistics=stated),
+            "statistics": statistics,
+        }
         with self._location.committing(f"{self._marks.count} samples, {'complete' if is_complete else 'incomplete'}"):
             replace_attributes(self._location, attributes)
             self._location.settle()

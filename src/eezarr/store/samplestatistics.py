@@ -6,6 +6,8 @@ has, whatever run stored them and in whichever order.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import threading
 from typing import TYPE_CHECKING
@@ -13,10 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eezarr.samples import PixelStatistics
+from eezarr.store.attributes import told_by
 from eezarr.store.failures import storage_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from eezarr.store.metadata import JSON
     from eezarr.store.sampleform import SampleForm
 
-__all__ = ["TrainingStatistics", "training_split"]
+__all__ = ["TrainingStatistics", "has_statistics", "statistics_hash", "training_split"]
 
 PERCENTILES = (1, 2, 5, 25, 50, 75, 95, 98, 99)
 BINS = 64
@@ -36,6 +39,19 @@ _BYTES_AT_ONCE = 32 << 20
 def training_split(names: Sequence[str]) -> str:
     """Return the name of the split that models learn from: `train`, or the first."""
     return "train" if "train" in names else names[0]
+
+
+def statistics_hash(statistics: dict[str, JSON]) -> str:
+    """Return what the attribute `eezarr` says of the attribute `statistics`; 32 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(statistics).encode()).hexdigest()[:32]
+
+
+def has_statistics(attributes: Mapping[str, JSON]) -> bool:
+    """Return whether a group's attributes have statistics, and those that were written."""
+    stated = told_by(attributes.get("eezarr")).get("statistics_hash")
+    statistics = told_by(attributes.get("statistics"))
+    # Earlier versions did not state it.
+    return bool(statistics) and stated in (None, statistics_hash(statistics))
 
 
 class TrainingStatistics:

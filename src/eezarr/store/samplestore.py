@@ -10,34 +10,27 @@ import importlib.metadata
 import json
 from typing import TYPE_CHECKING
 
-import numpy as np
-import zarr
-
 from eezarr.errors import ForeignStore
-from eezarr.store.arrays import compressor_of, consolidate, quiet
-from eezarr.store.attributes import plain_attributes
+from eezarr.store.arrays import consolidate
 from eezarr.store.clearing import START_AGAIN, clear, clearable
 from eezarr.store.difference import differences, sample_facts
-from eezarr.store.failures import storage_errors
+from eezarr.store.integrity import require_sound, restore
 from eezarr.store.layout import MASK_NAME, STACKED_NAME
 from eezarr.store.leftovers import sweep_leftovers
 from eezarr.store.location import require_format
-from eezarr.store.metadata import encoded_fill, stored_fill
 from eezarr.store.record import new_birth
-from eezarr.store.samplecolumns import COLUMN_NAMES, PROPERTIES, coordinate_names, make_columns
+from eezarr.store.samplecolumns import COLUMN_NAMES, PROPERTIES
 from eezarr.store.sampleform import TARGET_NAME, form_of, sample_specs
+from eezarr.store.samplelayout import recorded_layouts, sample_layout
 from eezarr.store.samplerecord import SamplesRecord, read_samples_record, write_samples_record
 from eezarr.store.samplerelabelling import relabel
-from eezarr.store.tuning import tuned_zarr
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from eezarr.samples import SamplePlan
-    from eezarr.store.layout import ArraySpec
     from eezarr.store.location import Location
     from eezarr.store.metadata import JSON
-    from eezarr.store.sampleform import SampleForm
 
 __all__ = ["SAMPLE_NODES", "find_sample_store", "make_sample_store", "samples_provenance"]
 
@@ -72,21 +65,28 @@ def find_sample_store(
 
 
 def make_sample_store(
-    plan: SamplePlan, location: Location, *, image: str, origin: str, overwrite: bool, now: datetime
+    plan: SamplePlan,
+    location: Location,
+    *,
+    image: str,
+    origin: str,
+    overwrite: bool,
+    now: datetime,
+    repair: bool = False,
 ) -> SamplesRecord:
     """Lay out a plan's store at a place that this run holds, or find it laid out; return its record, which is ready.
 
     Raises:
         InvalidInput: If the layout cannot be.
         ForeignStore: If the place holds something else.
-        StoreError: If the storage fails.
+        StoreError: If the storage fails, or documents or columns that are there are damaged and `repair` is false.
     """
     found, clears = find_sample_store(plan, location, origin=origin, overwrite=overwrite)
     form = form_of(plan)
     names = [*(spec.name for spec in sample_specs(form)), *COLUMN_NAMES]
     sweep_leftovers(location, [] if found is None else [name for name in names if name != PROPERTIES])
     if found is not None:
-        return _labelled(plan, location, found, image)
+        return _sound(plan, location, found, image, repair=repair)
     record = SamplesRecord(
         form=form,
         fingerprint=plan.fingerprint,
@@ -102,29 +102,59 @@ def make_sample_store(
     )
     write_samples_record(location, record)
     clear(location)
-    _make_group(location, plan, form, samples_provenance(record))
+    layout = sample_layout(plan, samples_provenance(record))
+    for name in layout.names:
+        layout.write(location, name)
     consolidate(location)
-    ready = dataclasses.replace(record, is_ready=True, clears=())
+    ready = dataclasses.replace(record, is_ready=True, clears=(), layout=json.dumps(layout.to_json()))
     write_samples_record(location, ready)
     return ready
 
 
-def _labelled(plan: SamplePlan, location: Location, found: SamplesRecord, image: str) -> SamplesRecord:
-    """The record of a store that has a plan's pixels, once it has the plan's labels, too."""
-    if found.fingerprint == plan.fingerprint and not found.is_relabelling:
+def _sound(plan: SamplePlan, location: Location, found: SamplesRecord, image: str, *, repair: bool) -> SamplesRecord:
+    """The record of a store that has a plan's pixels, once its documents and columns are the plan's, too."""
+    if not repair and not found.is_relabelling:
+        require_sound(location, recorded_layouts(location, found))
+    is_labelled = found.fingerprint == plan.fingerprint and not found.is_relabelling
+    record = found
+    if not is_labelled:
+        facts = json.dumps(_provenance(plan, image, found.created) | {"origin": found.origin})
+        record = dataclasses.replace(found, fingerprint=plan.fingerprint, provenance=facts, is_relabelling=False)
+    if is_labelled and not repair:
         # The same record again: what may not be written is known before the first pixel is asked for.
-        write_samples_record(location, found)
-        return found
-    facts = json.dumps(_provenance(plan, image, found.created) | {"origin": found.origin})
-    record = dataclasses.replace(found, fingerprint=plan.fingerprint, provenance=facts, is_relabelling=False)
-    relabel(location, plan, found=found, record=record, provenance=samples_provenance(record))
+        write_samples_record(location, record)
+        return record
+    layout = sample_layout(plan, samples_provenance(record))
+    if found.layout or repair:
+        record = dataclasses.replace(record, layout=json.dumps(layout.to_json()))
+    if repair:
+        write_samples_record(location, dataclasses.replace(found, is_relabelling=not is_labelled))
+        restore(location, [layout])
+    if is_labelled:
+        write_samples_record(location, record)
+        return record
+    relabel(location, layout, found=found, record=record, provenance=samples_provenance(record))
+    # What else was damaged when the labels were broken off is known only now.
+    require_sound(location, recorded_layouts(location, record))
     return record
 
 
-def samples_provenance(record: SamplesRecord, *, completed: datetime | None = None) -> dict[str, JSON]:
-    """Return the group's attribute `eezarr`: what the samples are and where they come from."""
+def samples_provenance(
+    record: SamplesRecord, *, completed: datetime | None = None, statistics: str | None = None
+) -> dict[str, JSON]:
+    """Return the group's attribute `eezarr`: what the samples are and where they come from.
+
+    Args:
+        record: Of the samples.
+        completed: When the last of them was stored.
+        statistics: The hash of the attribute `statistics`.
+    """
     told: dict[str, JSON] = json.loads(record.provenance)
-    return told | {"completed": completed.isoformat() if completed else None, "complete": completed is not None}
+    return told | {
+        "completed": completed.isoformat() if completed else None,
+        "complete": completed is not None,
+        "statistics_hash": statistics,
+    }
 
 
 def _provenance(plan: SamplePlan, image: str, now: datetime) -> dict[str, JSON]:
@@ -164,38 +194,3 @@ def _read(location: Location, *, overwrite: bool) -> SamplesRecord | None:
         if not overwrite:
             raise
         return None
-
-
-def _make_group(location: Location, plan: SamplePlan, form: SampleForm, provenance: dict[str, JSON]) -> None:
-    attributes = plain_attributes({"Conventions": "CF-1.11", "eezarr": provenance})
-    with storage_errors(location.url, "lay out the store"), tuned_zarr(), quiet():
-        group = zarr.create_group(
-            location.store, attributes={**attributes}, zarr_format=form.layout.zarr_format, overwrite=False
-        )
-        make_columns(group, plan)
-        for spec in sample_specs(form):
-            _make_array(group, form, spec, coordinate_names(plan))
-
-
-def _make_array(group: zarr.Group, form: SampleForm, spec: ArraySpec, known: tuple[str, ...]) -> None:
-    zarr_format = form.layout.zarr_format
-    attributes: dict[str, JSON] = {"coordinates": " ".join(known)}
-    if spec.name == MASK_NAME:
-        attributes |= {"long_name": "whether a pixel is valid", "flag_values": [0, 1], "flag_meanings": "masked valid"}
-    if spec.name == TARGET_NAME and form.target is not None:
-        attributes |= {"long_name": "label of each pixel", "band": form.target.name}
-    if zarr_format == 2:
-        attributes["_ARRAY_DIMENSIONS"] = list(spec.dimensions)
-    elif spec.fill is not None:
-        attributes["_FillValue"] = encoded_fill(spec.fill, np.dtype(spec.dtype))
-    group.create_array(
-        spec.name,
-        shape=spec.shape,
-        chunks=spec.chunk,
-        shards=spec.shard,
-        dtype=spec.dtype,
-        fill_value=stored_fill(spec, zarr_format),
-        compressors=compressor_of(form.layout.compressor, np.dtype(spec.dtype).itemsize, zarr_format),
-        dimension_names=spec.dimensions if zarr_format == 3 else None,
-        attributes={**attributes},
-    )

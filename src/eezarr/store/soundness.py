@@ -47,7 +47,7 @@ def job_layouts(location: Location, record: JobRecord) -> list[GroupLayout]:
 
 def _layout(plan: Plan, attributes: dict[str, JSON], path: str = "") -> GroupLayout:
     specs = array_specs(plan)
-    return GroupLayout(
+    return GroupLayout.laid_out(
         partial(make_group, plan=plan, specs=specs, attributes=attributes, path=path),
         zarr_format=plan.layout.zarr_format,
         pixels=[spec.name for spec in specs],

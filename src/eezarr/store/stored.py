@@ -20,7 +20,6 @@ from eezarr.store.overview import overview
 from eezarr.store.planar import blocks, tile_checksum
 from eezarr.store.reading import read_window
 from eezarr.store.record import read_record
-from eezarr.store.soundness import job_layouts
 
 if TYPE_CHECKING:
     import os
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from eezarr.store.reading import WindowPixels
     from eezarr.store.record import JobRecord
 
-__all__ = ["StoredJob", "damaged_nodes", "open_store"]
+__all__ = ["StoredJob", "open_store", "ready_record"]
 
 
 class StoredJob:
@@ -182,19 +181,6 @@ class StoredJob:
         return overview(self.plan, self._arrays, self._marks, bands=bands, max_side=max_side, step=step, url=self.url)
 
 
-def damaged_nodes(output: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Return what is damaged of a store's documents and coordinates, each in words; nothing is written.
-
-    Raises:
-        InvalidInput: If the output is no path or URL that can be stored in.
-        ForeignStore: If it is not a store that eezarr made.
-        StoreError: If it does not exist or the storage fails.
-    """
-    location = locate(output, read_only=True)
-    record = _ready_record(location)
-    return tuple(str(node) for layout in job_layouts(location, record) for node in layout.damaged(location))
-
-
 @checked_call
 def open_store(output: str | os.PathLike[str]) -> StoredJob:
     """Open the store of a running, broken or completed job, read-only.
@@ -205,12 +191,18 @@ def open_store(output: str | os.PathLike[str]) -> StoredJob:
         StoreError: If it does not exist or the storage fails.
     """
     location = locate(output, read_only=True)
-    record = _ready_record(location)
+    record = ready_record(location)
     arrays = open_arrays(location, array_specs(record.plan))
     return StoredJob(location=location, record=record, marks=Marks.load(record, location), arrays=arrays)
 
 
-def _ready_record(location: Location) -> JobRecord:
+def ready_record(location: Location) -> JobRecord:
+    """Return the record of a store that can be read.
+
+    Raises:
+        ForeignStore: If there is none.
+        StoreError: If a run that was broken off has to go on first, or the storage fails.
+    """
     record = read_record(location)
     if record is None or not record.is_ready:
         raise ForeignStore(

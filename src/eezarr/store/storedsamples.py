@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from eezarr.store.sampleform import SampleForm
     from eezarr.store.samplerecord import SamplesRecord
 
-__all__ = ["StoredSamples", "open_stored_samples", "recorded_sample_bands"]
+__all__ = ["StoredSamples", "open_stored_samples", "ready_samples_record", "recorded_sample_bands"]
 
 
 class StoredSamples:
@@ -190,6 +190,22 @@ def open_stored_samples(output: str | os.PathLike[str]) -> StoredSamples:
         StoreError: If it does not exist, its labels are being written anew, or the storage fails.
     """
     location = locate(output, read_only=True)
+    record = ready_samples_record(location)
+    return StoredSamples(
+        location=location,
+        record=record,
+        marks=Marks.load(record, location),
+        arrays=open_arrays(location, sample_specs(record.form)),
+    )
+
+
+def ready_samples_record(location: Location) -> SamplesRecord:
+    """Return the record of samples that can be read.
+
+    Raises:
+        ForeignStore: If there is none.
+        StoreError: If the labels are being written anew, or the storage fails.
+    """
     record = read_samples_record(location)
     if record is None or not record.is_ready:
         raise ForeignStore(
@@ -197,12 +213,7 @@ def open_stored_samples(output: str | os.PathLike[str]) -> StoredSamples:
             hint="Check the path; if `eezarr samples` was just broken off, run it again.",
         )
     require_labelled(location.url, is_relabelling=record.is_relabelling)
-    return StoredSamples(
-        location=location,
-        record=record,
-        marks=Marks.load(record, location),
-        arrays=open_arrays(location, sample_specs(record.form)),
-    )
+    return record
 
 
 def recorded_sample_bands(
