@@ -9,8 +9,9 @@ import zarr
 
 from eezarr import SamplesJob, fetch_samples
 from eezarr.errors import ForeignStore, Incomplete, StoreError
-from eezarr.store import open_samples, open_stored_samples, samplerelabelling
+from eezarr.store import open_samples, open_stored_samples
 from eezarr.store.disk import DiskStore
+from eezarr.store.integrity import GroupLayout
 from sampling import MIXED, on_mixed
 
 pytestmark = pytest.mark.once
@@ -200,7 +201,7 @@ def test_a_store_whose_labels_are_half_written_is_told(bench, eezarr, monkeypatc
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(samplerelabelling, "make_labels", fails)
+        patched.setattr(GroupLayout, "write", fails)
         with pytest.raises(StoreError, match="No space left"):
             bench.run(JOB)
     for command in (("status", "out.zarr"), ("verify", "out.zarr"), ("preview", "out.zarr", "x.png")):

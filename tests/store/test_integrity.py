@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from eezarr.errors import StoreError
-from eezarr.store import damaged_nodes, open_store
+from eezarr.store import arrays, damaged_nodes, open_store
 
 pytestmark = pytest.mark.once
 
@@ -68,6 +68,26 @@ def test_what_is_damaged_is_said_refused_and_written_again(bench, tmp_path, word
     assert damaged_nodes(path) == ()
     assert list(open_store(path).verify()) == []
     assert pixels == {file: file.read_bytes() for file in pixels}
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_run_that_was_killed_while_it_ended_leaves_a_sound_store(bench, tmp_path, monkeypatch, zarr_format):
+    path = tmp_path / "s.zarr"
+    plan = bench.plan(zarr_format=zarr_format)
+    image = bench.pixels(plan)
+    sink = bench.sink(plan, path, repair=False)
+    for index in list(sink.missing()):
+        sink.write(plan.tile(index), bench.cut(image, plan.tile(index)))
+
+    def killed(*_):
+        raise OSError(5, "killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(arrays, "consolidate", killed)
+        with pytest.raises(OSError, match="killed"):
+            sink.finish(bench.now)
+    assert damaged_nodes(path) == ()
+    assert bench.sink(plan, path, repair=False).finish(bench.now)
 
 
 @pytest.mark.parametrize(

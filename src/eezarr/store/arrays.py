@@ -148,9 +148,8 @@ def replace_attributes(location: Location, attributes: dict[str, JSON]) -> None:
         StoreError: If the storage fails.
     """
     with storage_errors(location.url, "write the group's attributes"), quiet():
-        zarr.open_group(location.store, mode="r+", use_consolidated=False).update_attributes(
-            {**plain_attributes(attributes)}
-        )
+        # Consolidated metadata that is there stays in the document: a crash before the next line leaves a sound store.
+        zarr.open_group(location.store, mode="r+").update_attributes({**plain_attributes(attributes)})
     consolidate(location)
 
 
