@@ -121,7 +121,6 @@ DAMAGES = {
     "state: its document": lambda store: shutil.rmtree(store / "state"),
     "state: the attribute long_name": lambda store: altered(store / "state/zarr.json", attributes={}),
     "the group: its document": lambda store: (store / "zarr.json").unlink(),
-    "the group: the consolidated metadata": without_consolidated,
     "the group: the attribute eezarr": lambda store: altered(store / "zarr.json", attributes={}),
     "the group: the attribute Conventions": lambda store: altered_attribute(store, "Conventions", str.lower),
 }
@@ -226,6 +225,7 @@ def test_times_and_images_are_compared_too(bench, name, damage):
 @pytest.mark.parametrize(
     ("words", "damage"),
     [
+        ("the group: the consolidated metadata", without_consolidated),
         ("state: its values", lambda store: emptied(store, "state")),
         ("state: its values", lambda store: other_value(store, "state")),
         (

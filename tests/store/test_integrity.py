@@ -42,7 +42,6 @@ DAMAGES = {
     "time: its values": lambda store: (store / "time/c/0").unlink(),
     "image_ids: its values": lambda store: (store / "image_ids/c/0").unlink(),
     "the group: its document": lambda store: (store / "zarr.json").unlink(),
-    "the group: the consolidated metadata": lambda store: without(store / "zarr.json", "consolidated_metadata"),
     "the group: the attribute": lambda store: altered(store / "zarr.json", attributes={}),
 }
 
@@ -68,6 +67,17 @@ def test_what_is_damaged_is_said_refused_and_written_again(bench, tmp_path, word
     assert damaged_nodes(path) == ()
     assert list(open_store(path).verify()) == []
     assert pixels == {file: file.read_bytes() for file in pixels}
+
+
+def test_consolidated_metadata_that_is_not_there_is_said_and_gathered_by_any_run(bench, tmp_path):
+    path = tmp_path / "s.zarr"
+    plan = bench.plan()
+    bench.store_all(plan, path)
+    without(path / "zarr.json", "consolidated_metadata")
+    (node,) = damaged_nodes(path)
+    assert node.startswith("the group: the consolidated metadata")
+    assert bench.sink(plan, path, repair=False).finish(bench.now)
+    assert damaged_nodes(path) == ()
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])

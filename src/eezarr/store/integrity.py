@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, cast
 
@@ -21,6 +22,7 @@ from zarr.storage import MemoryStore
 from eezarr.errors import StoreError
 from eezarr.store.arrays import consolidate, quiet
 from eezarr.store.attributes import told_by
+from eezarr.store.columns import is_consolidated
 from eezarr.store.failures import storage_errors
 from eezarr.store.location import Location
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from eezarr.store.arrays import PixelArray
     from eezarr.store.attributes import JSON
 
-__all__ = ["DamagedNode", "GroupLayout", "require_sound", "restore"]
+__all__ = ["DamagedNode", "GroupLayout", "gather", "is_sound", "require_sound", "restore"]
 
 _DOCUMENT_ERRORS = (
     ArithmeticError,
@@ -239,6 +241,25 @@ class GroupLayout:
         except _DOCUMENT_ERRORS:
             return "the consolidated metadata is missing or cannot be read"
         return ""
+
+
+def is_sound(location: Location, layouts: Iterable[GroupLayout]) -> bool:
+    """Return whether no documents or coordinates of a store are damaged.
+
+    Raises:
+        StoreError: If the storage fails.
+    """
+    return not any(True for layout in layouts for _ in layout.damaged(location))
+
+
+def gather(location: Location) -> None:
+    """Consolidate the metadata where it is not: a run that was killed before it did so leaves no damage.
+
+    What that cannot read is damaged, and left for `require_sound` to tell.
+    """
+    with suppress(StoreError):
+        if not is_consolidated(location):
+            consolidate(location)
 
 
 def require_sound(location: Location, layouts: Iterable[GroupLayout]) -> None:

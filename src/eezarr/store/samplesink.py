@@ -19,7 +19,7 @@ from eezarr.store.attributes import told_by
 from eezarr.store.clearing import image_text
 from eezarr.store.columns import is_consolidated, open_column, read_attributes
 from eezarr.store.failures import storage_errors
-from eezarr.store.integrity import require_sound
+from eezarr.store.integrity import is_sound
 from eezarr.store.lease import WriterLease, is_held
 from eezarr.store.location import locate
 from eezarr.store.marks import Marks
@@ -135,10 +135,13 @@ class SamplesSink:
         found, _ = find_sample_store(plan, location, origin=origin, overwrite=overwrite)
         if found is not None and not repair and found.fingerprint == plan.fingerprint and not found.is_relabelling:
             marks = Marks.load(found, location)
-            if marks.count == plan.wanted_count:
-                require_sound(location, recorded_layouts(location, found))
+            if (
+                marks.count == plan.wanted_count
+                and not is_held(location)
+                and is_sound(location, recorded_layouts(location, found))
+            ):
                 sink = cls._opened(plan, location, found, marks, most_open=most_open)
-                if sink.is_done() and not is_held(location):
+                if sink.is_done():
                     return sink
         lease = WriterLease.take(location, nodes=SAMPLE_NODES, steal=steal)
         try:

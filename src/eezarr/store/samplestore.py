@@ -14,7 +14,7 @@ from eezarr.errors import ForeignStore
 from eezarr.store.arrays import consolidate
 from eezarr.store.clearing import START_AGAIN, clear, clearable
 from eezarr.store.difference import differences, sample_facts
-from eezarr.store.integrity import require_sound, restore
+from eezarr.store.integrity import gather, require_sound, restore
 from eezarr.store.layout import MASK_NAME, STACKED_NAME
 from eezarr.store.leftovers import sweep_leftovers
 from eezarr.store.location import require_format
@@ -113,6 +113,7 @@ def make_sample_store(
 
 def _sound(plan: SamplePlan, location: Location, found: SamplesRecord, image: str, *, repair: bool) -> SamplesRecord:
     """The record of a store that has a plan's pixels, once its documents and columns are the plan's, too."""
+    gather(location)
     if not repair and not found.is_relabelling:
         require_sound(location, recorded_layouts(location, found))
     is_labelled = found.fingerprint == plan.fingerprint and not found.is_relabelling

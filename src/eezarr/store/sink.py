@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Self, cast
 
@@ -10,14 +9,14 @@ from eezarr.errors import StoreError
 from eezarr.grid import Shape2D
 from eezarr.plan import record_dtype
 from eezarr.planes import unpack
-from eezarr.store.arrays import consolidate, open_arrays, replace_attributes
+from eezarr.store.arrays import open_arrays, replace_attributes
 from eezarr.store.attributes import told_by
 from eezarr.store.chunks import chunk_writer, unread_array
 from eezarr.store.clearing import image_text
 from eezarr.store.columns import is_consolidated, read_attributes
 from eezarr.store.creation import find_store, make_store, node_names, provenance
 from eezarr.store.failures import storage_errors
-from eezarr.store.integrity import require_sound, restore
+from eezarr.store.integrity import gather, is_sound, require_sound, restore
 from eezarr.store.layout import array_specs, check_ownership, targets
 from eezarr.store.lease import WriterLease, is_held
 from eezarr.store.levels import distrust, withdraw
@@ -168,9 +167,13 @@ class ZarrSink:
         found, _ = find_store(plan, location, origin=origin, overwrite=overwrite)
         if found is not None and not repair and found.fingerprint == plan.fingerprint and not found.is_growing:
             marks = Marks.load(found, location)
-            if not is_held(location) and _is_done(plan, location, marks, overviews):
-                # Before the end is told, what is lacking may be what a killed run was about to write.
-                require_sound(location, job_layouts(location, found))
+            # Elsewhere what is lacking may be what a killed run was about to write, or a live one is writing.
+            if (
+                marks.count == plan.wanted_count
+                and not is_held(location)
+                and is_sound(location, job_layouts(location, found))
+                and _is_done(plan, location, marks, overviews)
+            ):
                 arrays = open_arrays(location, specs)
                 return cls(location=location, record=found, specs=specs, arrays=arrays, marks=marks)
         lease = WriterLease.take(location, nodes=node_names(specs), steal=steal)
@@ -179,10 +182,7 @@ class ZarrSink:
             with location.committing("open the store"):
                 record = make_store(plan, specs, location, image=image, origin=origin, overwrite=overwrite, now=now)
                 if found is not None and found.is_ready and not overwrite:
-                    with suppress(StoreError):  # what that cannot read is damaged, and told below
-                        # A run that was killed between a document and its gathering leaves no damage.
-                        if not is_consolidated(location):
-                            consolidate(location)
+                    gather(location)
                     mend = restore if repair else require_sound
                     mend(location, job_layouts(location, record))
                 marks = Marks.load(record, location)
