@@ -22,14 +22,14 @@ def test_a_tile_that_is_refused_for_good_is_asked_for_once_a_run_and_the_others_
         def fetch():
             return forge.run(tmp_path, "fetch", "job.toml", "--json", "--quiet", variables=variables)
 
-        service.watch.is_poisoned = lambda grid: corner(grid.transform) in {(96, 96), (144, 0)}
+        service.watch.is_poisoned = lambda grid: corner(grid.transform) in {(96, 48), (144, 0)}
         service.watch.poisoned.clear()
         try:
             first = fetch()
             assert first.code == 1, first.err
             assert emulator.stats().count("getPixels", 400) == len(service.watch.poisoned) == 2
             assert once(emulator.stats().recent)
-            assert sorted(failure["tile"] for failure in first.summary["failures"]) == [10, 12]
+            assert sorted(failure["tile"] for failure in first.summary["failures"]) == [9, 12]
             assert all("'B22' did not match any bands" in item["error"] for item in first.summary["failures"])
             assert [item["attempts"] for item in first.summary["failures"]] == [1, 1]
             second = fetch()

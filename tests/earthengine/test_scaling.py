@@ -63,8 +63,8 @@ def test_they_are_attributes_and_change_no_value(tmp_path, kind):
     make_group(locate(str(tmp_path / "s.zarr")), scaled, array_specs(scaled), {})
     group = zarr.open_group(tmp_path / "s.zarr", mode="r")
     if kind == "stacked":
-        assert group["pixels"].attrs["scale"] == [2.75e-05, None, 0.00341802]
-        assert group["pixels"].attrs["offset"] == [-0.2, None, 149.0]
+        assert group["pixels"].attrs["scale"] == [2.75e-05, 1.0, 0.00341802]
+        assert group["pixels"].attrs["offset"] == [-0.2, 0.0, 149.0]
     else:
         assert (group["SR_B4"].attrs["scale"], group["SR_B4"].attrs["offset"]) == (2.75e-05, -0.2)
         assert "scale" not in group["QA_PIXEL"].attrs

@@ -129,19 +129,19 @@ def test_a_write_that_fails_for_a_moment_loses_nothing(tmp_path, monkeypatch):
     sink = sink_of(plan, path)
     for sample in range(3):
         sink.write(plan.tile(sample), answer(plan.tile(sample)))
-    arrays, failures = sink._units._arrays, []
+    arrays, failures = sink._units._unread, []
 
     class Refusing:
         def __setitem__(self, place, values):
             failures.append(place)
             raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(sink._units, "_arrays", (arrays[0], Refusing(), arrays[2]))
+    monkeypatch.setattr(sink._units, "_unread", (arrays[0], Refusing(), arrays[2]))
     with pytest.raises(StoreError) as error:
         sink.write(plan.tile(3), answer(plan.tile(3)))
     assert error.value.is_transient
     assert (sink.stored_count, len(failures)) == (0, 1)
-    monkeypatch.setattr(sink._units, "_arrays", arrays)
+    monkeypatch.setattr(sink._units, "_unread", arrays)
     sink.write(plan.tile(3), answer(plan.tile(3)))
     assert sink.stored_count == 4
     assert sink.finish(NOW)

@@ -42,6 +42,8 @@ class FeatureReader:
     """What to do about a text that is no GeoJSON."""
     takes_geometries: bool = False
     """Whether a geometry may stand where a feature is expected."""
+    source: str = ""
+    """The file that the text is from, for messages."""
     starts: list[int] = field(default_factory=list)
     """Where in the text each feature starts."""
     crs: object = None
@@ -129,7 +131,8 @@ class FeatureReader:
 
     def _broken(self, at: int) -> InvalidInput:
         where = f"near {self.text[at : at + 20]!r}" if at < len(self.text) else "where the file ends"
-        return InvalidInput(f"Line {self._line(at)} is no GeoJSON, {where}.", hint=self.hint)
+        of_file = f" of {self.source}" if self.source else ""
+        return InvalidInput(f"Line {self._line(at)}{of_file} is no GeoJSON, {where}.", hint=self.hint)
 
     def _line(self, at: int) -> int:
         place, line = self._counted if self._counted[0] <= at else (0, 1)

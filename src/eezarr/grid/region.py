@@ -176,10 +176,11 @@ def _polygons(region: object, region_crs: str, turn: float | None) -> list[list[
 
 def _features(region: object, region_crs: str) -> Iterator[tuple[object, str]]:
     """Yield the geometries of a region, but for features without any; and how a message calls each."""
+    source = ""
     if isinstance(region, Path) or (isinstance(region, str) and not is_geojson_text(region)):
-        region = _text_of_file(region)
+        source, region = str(region), _text_of_file(region)
     if isinstance(region, str):
-        reader = FeatureReader(region, hint=SHAPE_HINT, takes_geometries=True)
+        reader = FeatureReader(region, hint=SHAPE_HINT, takes_geometries=True, source=source)
         features: Iterable[object] = reader.features()
         yield from _located(features, reader.row)
         _check_declared_crs(reader.crs, region_crs)
