@@ -1,6 +1,7 @@
 """The package as others see it: its names, its errors, what importing it costs."""
 
 import inspect
+import pickle
 import subprocess
 import sys
 
@@ -30,6 +31,13 @@ def test_every_error_is_exported_and_says_what_to_do():
         with pytest.raises(TypeError, match="hint"):
             kind("what happened")
         assert "what to do" in str(kind("what happened", hint="what to do"))
+
+
+def test_errors_come_whole_from_other_processes():
+    sent = errors.TooHeavy("16 tiles", hint="Ask for less.", stated_bytes=48)
+    sent.attempts = 3
+    come = pickle.loads(pickle.dumps(sent))  # noqa: S301 -- our own
+    assert (type(come), str(come), vars(come)) == (errors.TooHeavy, "16 tiles Ask for less.", vars(sent))
 
 
 def test_exit_codes_are_those_that_are_promised():

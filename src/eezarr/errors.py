@@ -65,17 +65,20 @@ class EezarrError(Exception):
         self.attempts = 1
         """How often it was tried; the engine counts."""
 
-    @property
-    def message(self) -> str:
-        """What happened, to what."""
-        return self._message
+    def __setattr__(self, name: str, value: object) -> None:
+        # No property: PyTorch calls a class that has a `message` with that alone.
+        super().__setattr__(name, printable(value) if name == "message" and isinstance(value, str) else value)
 
-    @message.setter
-    def message(self, text: str) -> None:
-        self._message = printable(text)
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors of other processes come here by pickle, which knows no keyword arguments.
+        return _remade, (type(self), self.args), self.__dict__
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}"
+
+
+def _remade(kind: type[EezarrError], args: tuple[object, ...]) -> EezarrError:
+    return kind.__new__(kind, *args)
 
 
 class InvalidInput(EezarrError):

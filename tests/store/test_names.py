@@ -38,4 +38,4 @@ def test_names_as_assets_have_them_are_taken():
         "B1_1",
         "console",
     ]
-    check_node_names([*names, "console", "auxiliary", "temperature_2m", "0", "a.b"], taken=TAKEN)
+    check_node_names([*names, "auxiliary", "temperature_2m", "0", "a.b"], taken=TAKEN)

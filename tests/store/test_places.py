@@ -167,7 +167,7 @@ def test_an_obstore_directory_holds_the_same_store(bench, tmp_path):
 def test_names_that_no_array_can_have_are_refused_before_anything_is_made(bench, tmp_path, name):
     with pytest.raises(InvalidInput) as caught:
         bench.sink(bench.plan(dtypes=("uint8", "uint8"), names=["B1", name]), tmp_path / "s.zarr")
-    assert repr(name) in caught.value.message
+    assert repr(name)[:60] in caught.value.message
     assert "stacked" in caught.value.hint
     assert not (tmp_path / "s.zarr").exists()
 
