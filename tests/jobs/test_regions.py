@@ -119,7 +119,7 @@ def test_clipped_pixels_are_masked(emulator, world, area, tmp_path, mode):
     for position, band in enumerate(("B4", "B8")):
         seen = layers(world, names_of(**SPRING), band, grid)
         expected = np.where(is_inside, seen.astype(group[band].dtype).filled(fill), fill)
-        where = np.broadcast_to(has_asked if mode == "each" else True, expected.shape)
+        where = np.broadcast_to(has_asked if mode in {"each", "shared"} else True, expected.shape)
         np.testing.assert_array_equal(group[band][:][where], expected[where])
         valid = ~np.ma.getmaskarray(seen) & is_inside
         assert 0.05 < valid.mean() < 0.6
