@@ -15,7 +15,7 @@ import pytest
 from eezarr.errors import StoreError
 from eezarr.store import open_store
 from eezarr.store.lease import STALE_S, WriterLease, is_held
-from eezarr.store.location import locate
+from eezarr.store.location import Location, locate
 from eezarr.store.process import is_running, this_process
 
 
@@ -66,6 +66,22 @@ def test_of_many_that_start_together_one_wins(place):
         taken = [lease for lease in [task.result() for task in [pool.submit(run) for _ in range(6)]] if lease]
     assert len(taken) == 1
     taken[0].check()
+
+
+def test_a_claim_is_held_as_soon_as_another_run_of_its_process_can_read_it(place, monkeypatch):
+    create, seen = Location.create, []
+
+    def create_and_be_read(own, key, body):
+        is_created = create(own, key, body)
+        if not seen:
+            seen.append(key)
+            with pytest.raises(StoreError, match="is being written by"):
+                WriterLease.take(place)
+        return is_created
+
+    monkeypatch.setattr(Location, "create", create_and_be_read)
+    WriterLease.take(place).check()
+    assert len(seen) == 1
 
 
 def test_of_many_that_steal_together_one_holds_it_in_the_end(place):

@@ -166,8 +166,14 @@ class WriterLease:
                 seen_s=now_s,
                 is_released=False,
             )
-            if own.create(claim.key, _encoded(claim)) and max(_numbers(own), default=0) == claim.number:
-                _held.add(run)
+            _held.add(run)  # before it can be read: a claim of this process that nobody holds counts as released
+            is_won = False
+            try:
+                is_won = own.create(claim.key, _encoded(claim)) and max(_numbers(own), default=0) == claim.number
+            finally:
+                if not is_won:
+                    _held.discard(run)
+            if is_won:
                 with suppress(StoreError):  # they count for nothing; the next writer deletes them
                     _forget_before(own, claim.number)
                 return cls(location, claim, clock, nodes)

@@ -10,14 +10,20 @@ from zarr.storage import ObjectStore
 from eezarr.store.bounds import Bounds
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from obstore.store import ObjectStore as AnyStore
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
+    _ObjectStore: TypeAlias = ObjectStore[AnyStore]
+else:
+    _ObjectStore = ObjectStore  # no generic class in zarr 3.1.3
+
 __all__ = ["RemoteStore"]
 
 
-class RemoteStore(ObjectStore["AnyStore"]):
+class RemoteStore(_ObjectStore):
     """The objects below a bucket's prefix.
 
     Args:
