@@ -1,12 +1,21 @@
 """Names that several tests share, and the environment that commands are tested in."""
 
 import os
+from importlib.metadata import version
 from pathlib import Path
+
+import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 CONFIGS = REPOSITORY / "configs"
 SCENE = "COPERNICUS/S2/20170430T190351_20170430T190351_T10SEG"
 SCENE_NAME = f"projects/earthengine-public/assets/{SCENE}"
+
+netcdf_of_texts = pytest.mark.skipif(
+    tuple(map(int, version("xarray").split(".")[:2])) < (2026, 1),
+    reason="xarray 2025.6 writes no variable of NumPy's texts as NetCDF",
+)
+"""For tests that write names of bands or samples as NetCDF."""
 
 
 def environment(**more):

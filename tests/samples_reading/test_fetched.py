@@ -8,6 +8,7 @@ import zarr
 from eezarr.outputs.batches import make_reader
 from eezarr.outputs.contactsheet import SheetOptions, write_contact_sheet
 from eezarr.store import holds_samples, open_samples
+from known import netcdf_of_texts
 from sampling import MIXED, on_mixed
 
 JOB = f"""
@@ -77,9 +78,7 @@ mode = "band"
 DAYS = ["2017-04-20", "2017-04-18", "2017-05-01", "2017-04-30"]
 
 
-@pytest.mark.skipif(
-    tuple(map(int, xr.__version__.split(".")[:2])) < (2026, 1), reason="older versions write no column of texts"
-)
+@netcdf_of_texts
 @pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf", "scipy"])
 @pytest.mark.parametrize("job", [JOB, JOB + "[store]\nformat = 2\n", JOB + "[store]\nshard = 2\n", DATED], ids=str)
 def test_what_xarray_opens_it_writes_as_netcdf(bench, tmp_path, job, engine):

@@ -13,6 +13,7 @@ import zarr
 
 from eezarr.store import open_store
 from eezarr.store.location import locate
+from known import netcdf_of_texts
 
 pytestmark = [
     pytest.mark.once,
@@ -72,6 +73,7 @@ def test_every_attribute_is_a_number_a_text_or_numbers(bench, output, layout):
     assert json.loads(group.attrs["eezarr"])["complete"] is True
 
 
+@netcdf_of_texts
 @pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf", "scipy"])
 @pytest.mark.parametrize("layout", [*LAYOUTS, "overviews"])
 def test_what_xarray_opens_it_writes(bench, tmp_path, layout, engine):
