@@ -105,6 +105,34 @@ def test_a_second_interrupt_does_not_wait_for_a_clean_up(tmp_path):
     assert process.returncode == 0
 
 
+async def test_an_interrupt_while_the_thread_starts_ends_the_work(monkeypatch):
+    import asyncio
+    import threading
+
+    from eezarr.api.loops import run_to_end
+
+    begun, ended = threading.Event(), []
+    start = threading.Thread.start
+
+    def start_and_be_interrupted(thread):
+        start(thread)
+        if thread.name == "eezarr":
+            assert begun.wait(timeout=60)
+            raise KeyboardInterrupt
+
+    async def work():
+        try:
+            begun.set()
+            await asyncio.Event().wait()
+        finally:
+            ended.append(asyncio.current_task())
+
+    monkeypatch.setattr(threading.Thread, "start", start_and_be_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_to_end(work())
+    assert len(ended) == 1
+
+
 async def test_where_a_loop_runs_what_work_returns_and_raises_comes_back():
     from eezarr.api.loops import run_to_end
 

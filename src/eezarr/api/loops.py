@@ -20,6 +20,9 @@ __all__ = ["run_to_end"]
 
 T = TypeVar("T")
 
+_STARTING_S = 5.0
+"""Seconds in which a thread has begun if it was started at all."""
+
 
 def run_to_end(work: Coroutine[None, None, T]) -> T:
     """Return what a coroutine returns: in this thread, or in one of its own if a loop runs in this one.
@@ -47,8 +50,8 @@ class _Aside(Generic[T]):
 
     def result(self) -> T:
         """Begin, wait for the end, and return what the work returns, or raise what it raises."""
-        self._thread.start()
         try:
+            self._thread.start()  # an interrupt may come in here, when the work has begun
             return self._outcome.result()
         except BaseException:
             if not self._outcome.done():  # it is an interrupt of ours, not what the work raised
@@ -59,7 +62,8 @@ class _Aside(Generic[T]):
 
     def _join(self) -> None:
         try:
-            self._thread.join()
+            with suppress(RuntimeError):  # it was never started
+                self._thread.join()
         except BaseException:
             self._cancel()  # once more, for a clean-up that takes long
             raise
@@ -77,7 +81,11 @@ class _Aside(Generic[T]):
         return await self._work
 
     def _cancel(self) -> None:
-        loop, task = self._begun.result()
+        try:
+            loop, task = self._begun.result(timeout=_STARTING_S)
+        except TimeoutError:
+            self._work.close()
+            return
         with suppress(RuntimeError):  # its loop has been closed meanwhile
             loop.call_soon_threadsafe(task.cancel)
 
