@@ -191,7 +191,8 @@ def until_printed(client, text):
 def test_a_notebooks_cell_that_is_interrupted_has_ended(kernel, slow, eezarr, interrupts):
     manager, client = kernel
     client.execute(FETCH)
-    asked = client.execute("fetch()")
+    # Else the kernel answers what comes within a tenth of a second with "aborted".
+    asked = client.execute("fetch()", stop_on_error=False)
     until_printed(client, "stored")
     for _ in range(interrupts):
         manager.interrupt_kernel()
